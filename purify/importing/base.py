@@ -1,0 +1,110 @@
+"""What an importer is: one function from a foreign record to trajectories.
+
+Adding a format is one file with an `Importer` and one line in `registry.py`. An importer understands fields; ids,
+group digests, declared tool states and failure rules come from the `RecordContext`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import orjson
+
+from purify.digests import digest
+from purify.failures.rules import Outcome, Rules
+from purify.importing.config import ImportConfig
+from purify_schemas import Message, Source, ToolState, Trajectory
+from purify_schemas.rows import ToolStateName
+
+Record = Mapping[str, Any]
+
+
+class Importer(Protocol):
+    """Reads one foreign format."""
+
+    name: str
+    """What `--format` takes."""
+
+    default_rules: str
+    """Rule set used where the user names none (see `purify/failures/rules/`)."""
+
+    def recognise(self, record: Record) -> str | None:
+        """Say in a few words why this record is of this format, or return None."""
+        ...
+
+    def read(self, record: Record, context: RecordContext) -> list[Trajectory]:
+        """Convert one record to one or more trajectories.
+
+        Raises `RejectedRecordError` with the reason if the record cannot be understood.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RecordContext:
+    """Where a record stands and what the user asked for."""
+
+    file: str
+    """Path relative to the imported folder, with forward slashes."""
+    row: int
+    """0-based record number inside the file."""
+    rules: Rules
+    config: ImportConfig = field(default_factory=ImportConfig)
+
+    def outcome(self, text: str | None, *, tool: str | None = None) -> Outcome:
+        """Judge a tool result by the failure rules; None means that no result came back."""
+        return self.rules.judge(text, tool=tool)
+
+    def trajectory(
+        self,
+        *,
+        record: Record,
+        messages: Sequence[Message],
+        source: Source,
+        task_id: str | None,
+        sample_index: int | None,
+        sample: int = 0,
+        tool_states: Mapping[str, ToolStateName],
+        **fields: Any,
+    ) -> Trajectory:
+        """Build the row: ids (`DESIGN`: digest of source, task, policy revision, round, sample; else of file and row).
+
+        `sample` tells apart the samples of one record; `sample_index` is the source's own number, if it has one.
+        `tool_states` is what the importer knows of each tool in the row; the user's `--tool-state` wins.
+        """
+        policy = self.config.policy or source.revision
+        task = self._task(record, messages, task_id)
+        scope = (source.framework, policy if policy is not None else self.file, task, source.round)
+        by_sample = task is not None and sample_index is not None
+        states = {**tool_states, **{k: v for k, v in self.config.tool_state.items() if k in tool_states}}
+        return Trajectory(
+            trajectory_id=digest(*scope, sample_index) if by_sample else digest(self.file, self.row, sample),
+            task_id=task if task is not None else f"{self.file}#{self.row}",
+            group_id=digest(*(scope if task is not None else (self.file, self.row))),
+            sample_index=sample_index,
+            messages=list(messages),
+            tool_state=[ToolState(name=name, state=states[name]) for name in sorted(states)],
+            source=source.model_copy(update={"file": self.file, "row": self.row, "revision": policy}),
+            **fields,
+        )
+
+    def _task(self, record: Record, messages: Sequence[Message], task_id: str | None) -> str | None:
+        match self.config.task_by:
+            case None:
+                return task_id
+            case "prompt":
+                return digest(*(message.model_dump() for message in messages))
+            case dotted:
+                value: Any = record
+                for key in dotted.split("."):
+                    value = value.get(key) if isinstance(value, Mapping) else None
+                return None if value is None else str(value)
+
+
+def dump_json(value: object) -> str | None:
+    """JSON text for an `extra`, `tools` or `parts` field; None for nothing (None or an empty container)."""
+    if value is None or value == {} or value == []:
+        return None
+    return orjson.dumps(value).decode()

@@ -1,0 +1,25 @@
+"""Every option of `purify import`."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from purify_schemas.rows import ToolStateName
+
+
+class ImportConfig(BaseModel):
+    """How a dump is read. Every field is an option of the command and a key of its `--config` file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: str = Field(default="auto", description="Importer name, or auto to recognise the format by content.")
+    preset: str | None = Field(default=None, description="For tagged text: a preset's name or a YAML file.")
+    rules: str | None = Field(default=None, description="Failure rules: a rule set's name or a YAML file.")
+    tool_state: dict[str, ToolStateName] = Field(default={}, description="State of a tool, overriding the importer's.")
+    task_by: str | None = Field(
+        default=None,
+        description="Record field (dotted) naming the task, or 'prompt': rows with equal opening messages.",
+    )
+    policy: str | None = Field(
+        default=None, description="Name of the policy revision; with it, groups may span several files."
+    )
