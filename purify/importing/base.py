@@ -16,7 +16,7 @@ from purify.digests import digest
 from purify.failures.rules import Outcome, Rules
 from purify.importing.config import ImportConfig
 from purify_schemas import Message, Source, ToolState, Trajectory
-from purify_schemas.rows import ToolStateName
+from purify_schemas.names import ToolStateName
 
 Record = Mapping[str, Any]
 

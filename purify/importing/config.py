@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from purify_schemas.rows import ToolStateName
+from purify_schemas.names import ToolStateName
 
 
 class ImportConfig(BaseModel):

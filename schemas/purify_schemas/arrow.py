@@ -124,7 +124,7 @@ def to_table(rows: Sequence[Trajectory], schema: pa.Schema = RAW_SCHEMA) -> pa.T
     if "provenance" not in schema.names and any(row.provenance is not None for row in rows):
         raise ValueError("purified rows need PURIFIED_SCHEMA")
     return pa.Table.from_arrays(
-        [_column(list(map(attrgetter(field.name), rows)), field.type) for field in schema], schema=schema
+        [column(list(map(attrgetter(field.name), rows)), field.type) for field in schema], schema=schema
     )
 
 
@@ -134,7 +134,7 @@ def from_table(table: pa.Table | pa.RecordBatch) -> Iterator[Trajectory]:
     return (validate(row) for row in table.to_pylist())
 
 
-def _column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """Build one column, children first, so that no row becomes a Python dict on the way."""
     if pa.types.is_struct(kind):
         return _struct_column(values, kind)
@@ -148,7 +148,7 @@ def _column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
         nulls = [value is None for value in values]
         return pa.ListArray.from_arrays(
             pa.array(offsets, pa.int32()),
-            _column(flat, kind.value_type),
+            column(flat, kind.value_type),
             type=kind,
             mask=pa.array(nulls) if any(nulls) else None,
         )
@@ -162,5 +162,5 @@ def _struct_column(values: Sequence[Any], kind: pa.StructType) -> pa.Array:
     for field in kind:
         get = attrgetter(field.name)
         child = [None if value is None else get(value) for value in values] if has_nulls else list(map(get, values))
-        children.append(_column(child, field.type))
+        children.append(column(child, field.type))
     return pa.StructArray.from_arrays(children, fields=list(kind), mask=pa.array(nulls) if has_nulls else None)

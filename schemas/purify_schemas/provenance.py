@@ -11,7 +11,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from purify_schemas.rows import Boundary, Call, Float64, Int32, Observation, Row, Segment
+from purify_schemas.names import Boundary
+from purify_schemas.rows import Call, Float64, Int32, Observation, Row, Segment
 
 Granularity = Literal["shallow", "deep"]
 Verdict = Literal["pass", "refuse", "unknown"]

@@ -13,18 +13,11 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-Status = Literal["ok", "error", "timeout", "malformed", "infra", "rejected", "unknown"]
-Boundary = Literal["exact", "straddled", "unknown"]
-FinishReason = Literal["stop", "length", "max_turns", "error", "unknown"]
-ToolStateName = Literal["stateless", "python_kernel", "external", "unknown"]
-
-FAILED: frozenset[str] = frozenset({"error", "timeout", "malformed"})
-"""Statuses that are the model's own failure. `infra` and `rejected` are not, and `unknown` claims nothing."""
-
+from purify_schemas.names import FAILED, Boundary, FinishReason, Status, ToolStateName
 
 def _single(value: float) -> float:
     """Round to float32, the precision it is stored with, so that a row equals its round trip."""

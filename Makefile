@@ -1,0 +1,41 @@
+# make demo    set up and run the main job on the shipped dump
+# make test    set up and run all tests
+# make check   formatting, lints, types
+# make bench   measure (ratios within one run); not part of the tests
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: setup demo test check bench clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "purify needs Python 3.11 or newer; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(STAMP)
+
+demo: setup
+	rm -rf demo
+	$(BIN)/purify import examples/demo.jsonl -o demo/rollouts
+	$(BIN)/purify clean demo/rollouts -o demo/purified
+	$(BIN)/purify stats demo/purified
+	$(BIN)/purify inspect demo/purified --edited --limit 3
+
+test: setup
+	$(BIN)/python -m pytest -n auto -q
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python -m benchmarks.clean
+	$(BIN)/python -m benchmarks.import_
+
+clean:
+	rm -rf $(VENV) demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""The `purify` command: parse, call one library function, print."""

@@ -1,0 +1,77 @@
+"""`purify clean` and its inverse, `purify restore`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from purify.saar.config import SaarConfig
+from purify_cli.options import configured
+from purify_cli.writing import Out, Overwrite, Resume, Workers, progress_bar, say, summary, warn, write_mode
+
+
+@configured(SaarConfig)
+def command(
+    source: Annotated[Path, typer.Argument(help="A raw dataset.")],
+    out: Out,
+    config: SaarConfig,
+    workers: Workers = 1,
+    overwrite: Overwrite = False,
+    resume: Resume = False,
+) -> None:
+    """Replace failed tool calls by the model's own later corrections (SAAR), keeping all that is removed.
+
+    Example: purify clean rollouts/ -o purified/
+    """
+    from purify.cleaning import clean
+
+    with progress_bar("clean") as progress:
+        dataset = clean(source, out, config, mode=write_mode(overwrite, resume), workers=workers, progress=progress)
+    counts = dataset.manifest.counts
+    say(summary(dataset))
+    made = {name: counts.get(f"edits_{name}", 0) for name in ("shallow", "deep")}
+    refused = {name.removeprefix("refused_"): n for name, n in counts.items() if name.startswith("refused_")}
+    reasons = ", ".join(f"{name} {n:,}" for name, n in refused.items())
+    say(
+        f"{counts.get('failed_calls', 0):,} failed calls; edits: {made['shallow']:,} shallow, {made['deep']:,} deep; "
+        f"refused: {sum(refused.values()):,}{f' ({reasons})' if reasons else ''}"
+    )
+    if unknown := counts.get("edits_state_unknown", 0):
+        warn(
+            f"{unknown:,} edits are of tools whose state is not declared; if such a tool changes files or a session, "
+            "say so with --tool-state NAME=external (or python_kernel, stateless)"
+        )
+    if not dataset.manifest.rows:
+        warn("the dataset has no rows")
+    elif not counts.get("failed_calls"):
+        warn("no failed call in the dataset, so nothing was changed; see the failure rules (purify import --rules)")
+    elif not sum(made.values()):
+        warn("nothing was edited: every failure was refused or never corrected; `purify inspect` shows the reasons")
+
+
+def restore_command(
+    source: Annotated[Path, typer.Argument(help="A purified dataset.")],
+    out: Out,
+    workers: Workers = 1,
+    overwrite: Overwrite = False,
+    resume: Resume = False,
+) -> None:
+    """Undo a purified dataset: give back the raw one, byte for byte.
+
+    Example: purify restore purified/ -o raw-again/
+    """
+    from purify.cleaning import restore
+
+    with progress_bar("restore") as progress:
+        dataset = restore(source, out, mode=write_mode(overwrite, resume), workers=workers, progress=progress)
+    say(summary(dataset))
+    raw = dataset.manifest.lineage[-2] if len(dataset.manifest.lineage) > 1 else None
+    if raw is not None and raw.digest == dataset.manifest.digest:
+        say("identical to the raw dataset it was purified from")
+    elif raw is not None:
+        warn(
+            f"rows are restored, but the bytes differ from the raw dataset's (digest {raw.digest}): "
+            "it was written by other library versions or settings"
+        )

@@ -1,0 +1,65 @@
+"""`purify import`: a foreign dump becomes a dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from purify.importing.config import ImportConfig
+from purify_cli.options import configured
+from purify_cli.writing import Out, Overwrite, Resume, Workers, progress_bar, say, summary, warn, write_mode
+
+if TYPE_CHECKING:
+    from purify.importing.stage import ImportReport
+
+Dump = Annotated[Path, typer.Argument(help="A .jsonl, .json or .parquet file, or a folder of them.")]
+
+
+@configured(ImportConfig)
+def command(
+    dump: Dump,
+    out: Out,
+    config: ImportConfig,
+    workers: Workers = 1,
+    overwrite: Overwrite = False,
+    resume: Resume = False,
+) -> None:
+    """Read a dump of rollouts from another framework into a dataset.
+
+    Example: purify import dump.jsonl -o rollouts/
+    """
+    from purify.importing import import_dump
+
+    with progress_bar("import") as progress:
+        report = import_dump(
+            dump, out, config, mode=write_mode(overwrite, resume), workers=workers, progress=progress
+        )
+    _print(report)
+
+
+def _print(report: ImportReport) -> None:
+    dataset, formats = report.dataset, report.formats
+    for name in sorted({entry.format for entry in formats}):
+        of_format = [entry for entry in formats if entry.format == name]
+        say(f"format {name}: {len(of_format)} file(s), {of_format[0].file}: {of_format[0].why}")
+    if report.passed_over:
+        say(f"{report.passed_over} other file(s) passed over: not JSON, JSON lines or Parquet by their suffix")
+    manifest = dataset.manifest
+    counts = manifest.counts
+    failed = sum(counts.get(f"calls_{status}", 0) for status in ("error", "timeout", "malformed"))
+    say(summary(dataset))
+    say(
+        f"{manifest.records_in:,} records = {manifest.records_in - manifest.rejected:,} read + "
+        f"{manifest.rejected:,} rejected; {counts.get('steps', 0):,} steps, {counts.get('calls', 0):,} calls, "
+        f"{failed:,} failed"
+    )
+    if manifest.rejected:
+        warn(f"{manifest.rejected:,} record(s) could not be read; see {dataset.path}/rejected/ for each reason")
+    if not manifest.rows:
+        warn("the dataset has no rows: no record could be read; is --format right?")
+    elif not counts.get("calls"):
+        warn("no tool call was found; is --format (and --preset) right?")
+    elif not failed:
+        warn("no failed call was found, so `clean` will change nothing; is --rules right for these tools?")

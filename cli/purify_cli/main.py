@@ -1,0 +1,50 @@
+"""`purify`: the command line. Each command is a module here, and calls one library function.
+
+purify --help
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from purify.errors import PurifyError
+from purify_cli import clean, import_, inspect, schema, stats, verify
+
+app = typer.Typer(
+    name="purify",
+    help="Purify tool-using rollouts: replace failed calls by the model's own later corrections, with provenance.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("import")(import_.command)
+app.command("clean")(clean.command)
+app.command("restore")(clean.restore_command)
+app.command("inspect")(inspect.command)
+app.command("stats")(stats.command)
+app.command("verify")(verify.command)
+app.command("schema")(schema.command)
+
+
+@app.callback()
+def root() -> None:
+    """Stages read one dataset and write the next: import -> clean -> (inspect, stats, verify, restore)."""
+
+
+def run() -> None:
+    """Entry point. Exit codes: 0 done, 1 findings, 2 bad input or bad use."""
+    try:
+        app()
+    except PurifyError as error:
+        print(f"purify: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("purify: interrupted; finished shards are kept, add --resume to go on", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader (head, less) has gone: nothing is wrong, and nothing more can be said.
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,121 @@
+"""Turn a stage's configuration class into command-line options, so that an option is written down once.
+
+    @app.command()
+    @configured(SaarConfig)
+    def clean(source: Path, config: SaarConfig) -> None: ...
+
+Every field of the class becomes an option (its description is the help), and `--config file.yaml` sets any of them;
+what is given on the command line wins, and unknown keys are errors.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+
+import typer
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from purify.errors import PurifyError
+
+Config = TypeVar("Config", bound=BaseModel)
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="YAML file with any of these options (underscores in names).")
+]
+
+
+def configured(model: type[BaseModel]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Replace the `config` parameter of a command by one option a field of `model`, and `--config`."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        hints = inspect.get_annotations(command, eval_str=True)
+        own = [
+            parameter.replace(annotation=hints[parameter.name])
+            for parameter in inspect.signature(command).parameters.values()
+            if parameter.name != "config"
+        ]
+        options = [_option(name, field) for name, field in model.model_fields.items()]
+        file = inspect.Parameter("config_file", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=ConfigFile)
+
+        @wraps(command)
+        def run(**given: Any) -> None:
+            fields = {name: given.pop(name) for name in model.model_fields}
+            command(**given, config=build(model, given.pop("config_file"), fields))
+
+        signature = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + options + [file]
+        run.__signature__ = inspect.Signature(signature)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in signature}
+        return run
+
+    return decorate
+
+
+def build(model: type[Config], file: Path | None, given: dict[str, Any]) -> Config:
+    """Defaults, then the YAML file, then the command line. Raises `PurifyError` naming the option that is wrong."""
+    values = _read_yaml(file) if file else {}
+    values |= {name: _parsed(model.model_fields[name], value) for name, value in given.items() if value is not None}
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        where = f"{file}: " if file and given.get(name) is None else ""
+        if first["type"] == "extra_forbidden":
+            raise PurifyError(f"{where}unknown option {name!r}; known: {', '.join(model.model_fields)}") from None
+        raise PurifyError(f"{where}--{name.replace('_', '-')}: {first['msg']}, got {first['input']!r}") from None
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        loaded = yaml.safe_load(file.read_text())
+    except OSError as error:
+        raise PurifyError(f"{file}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise PurifyError(f"{file}: not YAML ({' '.join(str(error).split())})") from None
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise PurifyError(f"{file}: options must be a mapping of name to value")
+    return {str(name).replace("-", "_"): value for name, value in loaded.items()}
+
+
+def _option(name: str, field: FieldInfo) -> inspect.Parameter:
+    """One option. Unset is None, so that a YAML value is not overruled by a default; the help shows the default."""
+    kind = field.annotation
+    annotation: Any = kind
+    metavar = None
+    if get_origin(kind) is dict:
+        annotation, metavar = list[str], "NAME=VALUE"
+    elif get_origin(kind) is tuple:
+        annotation, metavar = list[str], _choices(get_args(kind)[0])
+    elif get_origin(kind) is Literal:
+        annotation, metavar = str, _choices(kind)
+    default = field.default
+    shown = ",".join(default) if isinstance(default, tuple) else default
+    option = typer.Option(
+        help=field.description, metavar=metavar, show_default=str(shown) if shown not in (None, {}, "") else False
+    )
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[annotation | None, option]
+    )
+
+
+def _choices(kind: Any) -> str:
+    return "|".join(map(str, get_args(kind))) if get_origin(kind) is Literal else "TEXT"
+
+
+def _parsed(field: FieldInfo, value: Any) -> Any:
+    if get_origin(field.annotation) is not dict:
+        return value
+    pairs = [text.partition("=") for text in value]
+    for name, separator, _ in pairs:
+        if not separator:
+            raise PurifyError(f"expected NAME=VALUE, got {name!r}")
+    return {name: item for name, _, item in pairs}

@@ -1,0 +1,75 @@
+"""What all commands that write a dataset share: the options, the progress bar, the closing lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from purify.errors import PurifyError
+
+if TYPE_CHECKING:
+    from purify.datasets import Dataset, Progress, WriteMode
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="Directory of the dataset to write.")]
+Workers = Annotated[int, typer.Option("--workers", "-j", min=1, help="Processes; the output does not depend on it.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the dataset at --out once the new one is done.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run, at its first missing shard.")]
+
+
+def write_mode(overwrite: bool, resume: bool) -> WriteMode:
+    if overwrite and resume:
+        raise PurifyError("--overwrite starts again and --resume goes on; choose one")
+    return "overwrite" if overwrite else "resume" if resume else "new"
+
+
+@contextmanager
+def progress_bar(verb: str) -> Iterator[Progress]:
+    """A bar over shards with rows a second, on standard error; silent where that is no terminal."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn(verb),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("shards  {task.fields[rows]:,} rows  {task.fields[rate]:,.0f} rows/s"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(verb, total=None, rows=0, rate=0.0)
+
+        def advance(*, total: int | None = None, units: int = 0, rows: int = 0) -> None:
+            current = bar.tasks[0]
+            seen = current.fields["rows"] + rows
+            elapsed = current.elapsed or 0.0
+            bar.update(
+                task, total=total or current.total, advance=units, rows=seen, rate=seen / elapsed if elapsed else 0
+            )
+
+        yield advance
+
+
+def say(text: str) -> None:
+    typer.echo(text)
+
+
+def warn(text: str) -> None:
+    typer.echo(f"warning: {text}", err=True)
+
+
+def summary(dataset: Dataset) -> str:
+    manifest = dataset.manifest
+    return f"{dataset.path}: {manifest.rows:,} rows in {len(manifest.shards)} shard(s), digest {manifest.digest}"

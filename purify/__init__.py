@@ -1,0 +1,43 @@
+"""Offline trajectory purification for tool-using language models.
+
+import purify
+purify.clean("rollouts/", "purified/", purify.SaarConfig(gamma=0.5))
+for trajectory in purify.open("purified/"):
+    ...
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from purify.cleaning import clean, restore
+    from purify.datasets import Dataset
+    from purify.errors import PurifyError
+    from purify.importing import import_dump
+    from purify.saar import SaarConfig, purify_trajectory
+
+    open = Dataset.open
+
+__all__ = ["Dataset", "PurifyError", "SaarConfig", "clean", "import_dump", "open", "purify_trajectory", "restore"]
+
+_HOME = {
+    "clean": "purify.cleaning",
+    "restore": "purify.cleaning",
+    "Dataset": "purify.datasets",
+    "PurifyError": "purify.errors",
+    "import_dump": "purify.importing",
+    "SaarConfig": "purify.saar",
+    "purify_trajectory": "purify.saar",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use: importing purify costs nothing."""
+    from importlib import import_module
+
+    if name == "open":
+        return import_module("purify.datasets").Dataset.open
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'purify' has no attribute {name!r}")

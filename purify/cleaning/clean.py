@@ -1,0 +1,90 @@
+"""`purify clean`: read raw shards, write purified ones. One shard in, one shard out, row group by row group.
+
+purify clean rollouts/ -o purified/ --gamma 0.5
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from purify.cleaning.groups import group_means
+from purify.datasets import Dataset, Progress, ShardSink, Stage, WriteMode, run_stage
+from purify.datasets.parquet import row_groups
+from purify.digests import config_digest
+from purify.errors import PurifyError
+from purify.saar import SaarConfig, Similarity, load_similarity
+from purify.saar.batch import purify_table
+from purify_schemas import PURIFIED_SCHEMA, Shard
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """What a worker needs besides its shard. Picklable: it crosses to other processes."""
+
+    dataset: Dataset
+    config: SaarConfig
+    means: Mapping[str, float] | None
+
+    def __call__(self, shard: Shard, sink: ShardSink) -> None:
+        self.dataset.check_shard(shard)
+        similarity = _similarity(self.config)
+        for table in row_groups(self.dataset.path / shard.path):
+            purified, counts = purify_table(
+                table,
+                self.config,
+                similarity,
+                parent_digest=self.dataset.manifest.digest,
+                group_means=self.means,
+            )
+            sink.write_group(purified, records=len(table))
+            sink.counts.update(counts)
+
+
+@cache
+def _similarity(config: SaarConfig) -> Similarity:
+    """One backend a process: an embedding model takes seconds to load."""
+    return load_similarity(config)
+
+
+def clean(
+    source: str | Path,
+    out: str | Path,
+    config: SaarConfig | None = None,
+    *,
+    mode: WriteMode = "new",
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Purify a dataset: replace failed calls by the trajectory's own later successes.
+
+    Raises `PurifyError` if `source` is no dataset, is purified already, is damaged, or if `config` asks for winners
+    where there are no rewards to compare; and for everything that `run_stage` refuses.
+    """
+    config = config or SaarConfig()
+    dataset = Dataset.open(source)
+    if dataset.purified:
+        raise PurifyError(f"{source}: is purified already; clean the raw dataset, or `purify restore` it first")
+    means = group_means(dataset) if config.apply_to == "winners" else None
+    load_similarity(config)  # a missing extra or model must fail here, not in a worker
+    stage = Stage(
+        name="clean",
+        kind="purified",
+        schema=PURIFIED_SCHEMA,
+        config=config.model_dump(mode="json"),
+        config_digest=config_digest(config),
+        inputs=[shard.sha256 for shard in dataset.manifest.shards],
+        parent=dataset,
+    )
+    run_stage(
+        stage,
+        dataset.manifest.shards,
+        _Pass(dataset, config, means),
+        Path(out),
+        mode=mode,
+        workers=workers,
+        progress=progress,
+    )
+    return Dataset.open(out)

@@ -1,0 +1,43 @@
+"""The dataset card (`README.md`): lets `datasets.load_dataset(dir)` find the shards and tells people what they are."""
+
+from __future__ import annotations
+
+from purify_schemas import Manifest
+
+_CARD = """---
+configs:
+- config_name: default
+  data_files:
+  - split: train
+    path: data/*.parquet
+tags:
+- tool-use
+- trajectories
+- purify
+---
+# Tool-using trajectories ({kind})
+
+Written by `purify {stage}`. One row is one trajectory; `manifest.json` has the digests, options and lineage.
+
+| | |
+|---|---|
+| rows | {rows} |
+| rejected records | {rejected} |
+| schema version | {version} |
+| data digest | `{digest}` |
+{counts}
+"""
+
+
+def dataset_card(manifest: Manifest) -> str:
+    """Markdown with the YAML front matter that the hub and `datasets` read. No wall-clock, no paths."""
+    counts = "".join(f"| {name} | {value} |\n" for name, value in manifest.counts.items())
+    return _CARD.format(
+        kind=manifest.kind,
+        stage=manifest.stage,
+        rows=manifest.rows,
+        rejected=manifest.rejected,
+        version=manifest.schema_version,
+        digest=manifest.digest,
+        counts=counts.rstrip("\n"),
+    )

@@ -1,0 +1,65 @@
+"""How shards are written. One place, so that copies, stages and benchmarks use the same codec, level and threads."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from purify.errors import PurifyError
+from purify_schemas import PURIFIED_SCHEMA, RAW_SCHEMA, SCHEMA_VERSION
+from purify_schemas.arrow import VERSION_KEY
+
+ROW_GROUP_BYTES = 128 * 2**20
+"""Uncompressed Arrow bytes a row group may hold: what a worker has in memory at a time."""
+
+WRITER_OPTIONS: dict[str, Any] = {"compression": "zstd", "compression_level": 3, "store_schema": True}
+
+
+def library_versions() -> dict[str, str]:
+    """The libraries that decide the bytes of a shard."""
+    from importlib.metadata import version
+
+    return {
+        "python": ".".join(map(str, sys.version_info[:2])),
+        "pyarrow": pa.__version__,
+        "purify-trajectories": version("purify-trajectories"),
+    }
+
+
+def row_groups(path: Path, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    """Read a shard one row group at a time, so that memory does not grow with the file.
+
+    Raises `PurifyError` if the file is damaged, or of a schema this version cannot read.
+    """
+    try:
+        with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
+            check_schema(file.schema_arrow, path)
+            for index in range(file.num_row_groups):
+                yield file.read_row_group(index, columns=columns)
+    except (pa.ArrowException, OSError) as error:
+        raise PurifyError(
+            f"{path}: not a readable Parquet shard ({_first_line(error)}); restore it from a copy"
+        ) from None
+
+
+def check_schema(schema: pa.Schema, path: Path) -> None:
+    """Refuse a shard that is not ours or of another schema version, saying which."""
+    version = (schema.metadata or {}).get(VERSION_KEY)
+    if version is None:
+        raise PurifyError(f"{path}: not written by purify; turn the file into a dataset with `purify import`")
+    if version != str(SCHEMA_VERSION).encode():
+        raise PurifyError(
+            f"{path}: schema version {version.decode(errors='replace')}, this purify reads version {SCHEMA_VERSION}; "
+            "use the purify version that wrote it, or import the source again"
+        )
+    if not any(schema.equals(known) for known in (RAW_SCHEMA, PURIFIED_SCHEMA)):
+        raise PurifyError(f"{path}: its columns are not those of schema version {SCHEMA_VERSION}; import it again")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n", 1)[0]

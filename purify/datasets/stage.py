@@ -1,0 +1,179 @@
+"""Run a stage: every unit of work becomes one shard, whatever the number of workers, and nothing is ever lost.
+
+Shards are written to `.partial/`, each with a completion marker; at the end they are renamed to their final names and
+`manifest.json` is written last. A killed run resumes at the first missing shard and ends like one that was never
+killed.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import pyarrow as pa
+
+from purify.datasets.dataset import MANIFEST, PARTIAL, Dataset
+from purify.datasets.finish import finish
+from purify.datasets.sink import ShardResult, ShardSink, write_atomically
+from purify.digests import digest
+from purify.errors import PurifyError
+from purify_schemas import Manifest
+from purify_schemas.manifest import Kind
+
+WriteMode = Literal["new", "overwrite", "resume"]
+OURS = frozenset({MANIFEST, PARTIAL, "README.md", "data", "rejected", "run_log.jsonl"})
+
+Work = Callable[[Any, ShardSink], None]
+
+
+class Progress(Protocol):
+    """Told how far a stage is; the CLI draws it."""
+
+    def __call__(self, *, total: int | None = None, units: int = 0, rows: int = 0) -> None: ...
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a stage is, apart from its work: the verb, its options and its parent."""
+
+    name: str
+    kind: Kind
+    schema: pa.Schema
+    config: dict[str, Any]
+    inputs: Sequence[str]
+    """One identity a unit (file and range, or the parent shard's digest), so that a resume sees changed input."""
+    parent: Dataset | None = None
+    config_digest: str = field(default="")
+
+    @property
+    def identity(self) -> str:
+        """What a completion marker must match to be believed."""
+        return digest(self.name, self.config_digest, self.kind, list(self.inputs))
+
+
+def run_stage(
+    stage: Stage,
+    units: Sequence[Any],
+    work: Work,
+    out: Path,
+    *,
+    mode: WriteMode = "new",
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Manifest:
+    """Do `work(unit, sink)` for every unit and publish the dataset at `out`.
+
+    `work` must be picklable where `workers > 1`. Raises `PurifyError` if `out` is taken, a resume does not fit, the
+    disk is full or a worker died; finished shards stay in `.partial/` for `--resume`.
+    """
+    if stage.parent is not None and out.resolve() == stage.parent.path.resolve():
+        raise PurifyError(f"{out}: input and output are the same directory; stages never edit a dataset in place")
+    folder = _prepare(out, stage, mode)
+    todo = [index for index in range(len(units)) if _marker(folder, index, stage.identity) is None]
+    if progress:
+        progress(total=len(units), units=len(units) - len(todo))
+    task = partial(_one_unit, folder, stage.schema, stage.identity, work)
+    try:
+        if workers > 1 and len(todo) > 1:
+            _in_processes(task, [(index, units[index]) for index in todo], workers, progress)
+        else:
+            on_rows = (lambda rows: progress(rows=rows)) if progress else None
+            for index in todo:
+                task((index, units[index]), on_rows)
+                if progress:
+                    progress(units=1)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise PurifyError(
+                f"{out}: {error.strerror} while writing; finished shards are kept, free space and add --resume"
+            ) from None
+        raise
+    results = [_marker(folder, index, stage.identity) for index in range(len(units))]
+    if any(result is None for result in results):  # pragma: no cover - a marker vanished under us
+        raise PurifyError(f"{folder}: a completion marker disappeared; run again with --resume")
+    return finish(stage, [result for result in results if result is not None], out)
+
+
+def _one_unit(
+    folder: Path,
+    schema: pa.Schema,
+    identity: str,
+    work: Work,
+    numbered: tuple[int, Any],
+    on_rows: Callable[[int], None] | None = None,
+) -> int:
+    index, unit = numbered
+    with ShardSink(folder, index, schema, identity, on_rows) as sink:
+        work(unit, sink)
+    return sink.rows
+
+
+def _in_processes(
+    task: Callable[[tuple[int, Any]], int], todo: list[tuple[int, Any]], workers: int, progress: Progress | None
+) -> None:
+    # Spawned, not forked: Arrow and polars hold threads and locks that a fork would copy half-taken.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        futures: list[Future[int]] = [pool.submit(task, numbered) for numbered in todo]
+        try:
+            for future in as_completed(futures):
+                rows = future.result()
+                if progress:
+                    progress(units=1, rows=rows)
+        except BrokenProcessPool:
+            raise PurifyError(
+                "a worker process died (killed, or out of memory); finished shards are kept, "
+                "run again with --resume and fewer --workers"
+            ) from None
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _marker(folder: Path, index: int, identity: str) -> ShardResult | None:
+    path = folder / f"{index:05d}.done"
+    if not path.is_file():
+        return None
+    result = ShardResult.model_validate_json(path.read_bytes())
+    return result if result.identity == identity else None
+
+
+def _prepare(out: Path, stage: Stage, mode: WriteMode) -> Path:
+    """Claim the output directory and return its `.partial/` folder."""
+    folder = out / PARTIAL
+    if out.exists() and not out.is_dir():
+        raise PurifyError(f"{out}: is a file; name a directory")
+    entries = {path.name for path in _entries(out)}
+    if entries - OURS:
+        stranger = sorted(entries - OURS)[0]
+        raise PurifyError(f"{out}: holds {stranger!r}, which is not a dataset's; choose an empty or new directory")
+    if mode == "new" and MANIFEST in entries:
+        raise PurifyError(f"{out}: already holds a dataset; choose another directory, or add --overwrite")
+    if mode == "new" and PARTIAL in entries:
+        raise PurifyError(f"{out}: holds an unfinished run; add --resume to go on, or --overwrite to start again")
+    if mode == "resume":
+        if not (folder / "identity").is_file():
+            if MANIFEST in entries:
+                raise PurifyError(f"{out}: is complete, there is nothing to resume")
+            raise PurifyError(f"{out}: nothing to resume here; run without --resume")
+        if (folder / "identity").read_text() != stage.identity:
+            raise PurifyError(
+                f"{out}: the unfinished run had other options or other input; "
+                "repeat its options, or add --overwrite instead of --resume"
+            )
+        return folder
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    write_atomically(folder / "identity", stage.identity.encode())
+    return folder
+
+
+def _entries(out: Path) -> Iterator[Path]:
+    return out.iterdir() if out.is_dir() else iter(())

@@ -1,0 +1,253 @@
+"""Read records out of files: JSON lines, one JSON array or object, or Parquet; in units that workers can share.
+
+A unit is one or more byte (or row-group) ranges; it becomes one shard. Units depend on the files alone, so the number
+of workers changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import ijson
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from purify.digests import digest
+from purify.errors import PurifyError
+
+UNIT_BYTES = 128 * 2**20
+"""Source bytes a shard is made of."""
+WHOLE_FILE_BYTES = 64 * 2**20
+"""A JSON file up to this size is parsed at once; a larger one is streamed, slower but in constant memory."""
+MAX_RECORD_BYTES = 512 * 2**20
+
+SUFFIXES = frozenset({".jsonl", ".ndjson", ".json", ".traj", ".parquet"})
+
+Kind = Literal["lines", "array", "object", "parquet"]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A range of one file: bytes, or row groups of Parquet. `first_row` numbers its first record."""
+
+    name: str
+    kind: Kind
+    start: int
+    end: int
+    first_row: int
+
+
+Unit = tuple[Segment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One record, or why there is none. `row` is the line for JSON lines, else the position; from 0."""
+
+    row: int
+    record: Mapping[str, Any] | None
+    raw: bytes | None
+    problem: str | None = None
+
+
+def find_files(dump: Path) -> tuple[Path, list[str], int]:
+    """The root, the sorted relative names of readable files under it, and how many others were passed over.
+
+    Raises `PurifyError` if there is nothing to read.
+    """
+    if not dump.exists():
+        raise PurifyError(f"{dump}: no such file or directory")
+    if dump.is_file():
+        return dump.parent, [dump.name], 0
+    if (dump / "manifest.json").is_file() and (dump / "data").is_dir():
+        raise PurifyError(f"{dump}: is a purify dataset already; go on with `purify clean {dump} -o DIR`")
+    files = sorted(path for path in dump.rglob("*") if path.is_file())
+    names = [path.relative_to(dump).as_posix() for path in files if path.suffix in SUFFIXES]
+    if not names:
+        raise PurifyError(f"{dump}: no {', '.join(sorted(SUFFIXES))} file in it")
+    return dump, names, len(files) - len(names)
+
+
+def plan_units(root: Path, names: Sequence[str]) -> list[Unit]:
+    """Cut the files into units of about `UNIT_BYTES`: small files share one, large JSON-lines files are split."""
+    units: list[Unit] = []
+    gathered: list[Segment] = []
+    size = 0
+    for name in names:
+        for segment, weight in _segments(root / name, name):
+            if gathered and size + weight > UNIT_BYTES:
+                units.append(tuple(gathered))
+                gathered, size = [], 0
+            gathered.append(segment)
+            size += weight
+    if gathered:
+        units.append(tuple(gathered))
+    return units
+
+
+def unit_identity(root: Path, unit: Unit) -> str:
+    """Names a unit and the state of its files, so that a resume refuses changed input."""
+    return digest(*([s.name, s.kind, s.start, s.end, (root / s.name).stat().st_mtime_ns] for s in unit))
+
+
+def read_segment(root: Path, segment: Segment) -> Iterator[Read]:
+    """All records of a segment, in order; unreadable ones carry their problem."""
+    path = root / segment.name
+    match segment.kind:
+        case "lines":
+            yield from _lines(path, segment)
+        case "array":
+            yield from _array(path)
+        case "object":
+            yield parse(path.read_bytes(), 0)
+        case "parquet":
+            yield from _parquet(path, segment)
+
+
+def parse(raw: bytes, row: int) -> Read:
+    """Parse one JSON object. NaN and infinities, which are not JSON, are read as strings and so stay in `extra`."""
+    if len(raw) > MAX_RECORD_BYTES:
+        return Read(row, None, None, f"record of {len(raw):,} bytes, more than {MAX_RECORD_BYTES:,}; split it")
+    try:
+        record = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        try:
+            record = json.loads(raw, parse_constant=str)
+            orjson.dumps(record)
+        except UnicodeDecodeError as broken:
+            return Read(row, None, raw, f"not UTF-8 (byte {broken.start})")
+        except RecursionError:
+            return Read(row, None, raw, "JSON nested too deeply")
+        except (ValueError, orjson.JSONEncodeError) as second:
+            lone = "surrogates" in str(second)
+            return Read(row, None, raw, "a string holds half a surrogate pair" if lone else f"not JSON: {error}")
+    if not isinstance(record, dict):
+        return Read(row, None, raw, f"a record must be a JSON object, this is a {type(record).__name__}")
+    return Read(row, record, raw)
+
+
+def _segments(path: Path, name: str) -> Iterator[tuple[Segment, int]]:
+    size = path.stat().st_size
+    if size == 0:
+        return
+    if path.suffix == ".parquet":
+        yield from _parquet_segments(path, name)
+        return
+    kind = _sniff(path)
+    if kind != "lines":
+        yield Segment(name, kind, 0, size, 0), size
+        return
+    with path.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as view:
+        start, row = 0, 0
+        while start < size:
+            newline = view.find(b"\n", min(start + UNIT_BYTES, size) - 1)
+            end = size if newline < 0 else newline + 1
+            yield Segment(name, "lines", start, end, row), end - start
+            row += _count_lines(view, start, end)
+            start = end
+
+
+def _count_lines(view: mmap.mmap, start: int, end: int, window: int = 2**24) -> int:
+    return sum(view[at : min(at + window, end)].count(b"\n") for at in range(start, end, window))
+
+
+def _sniff(path: Path) -> Kind:
+    """JSON lines unless the file starts with `[`, or its first line is no whole value (one pretty-printed object)."""
+    with path.open("rb") as handle:
+        first = handle.readline(MAX_RECORD_BYTES)
+        while first and not first.strip():
+            first = handle.readline(MAX_RECORD_BYTES)
+        rest = handle.read(1)
+    if first.lstrip().startswith(b"["):
+        return "array"
+    if path.suffix in {".jsonl", ".ndjson"} or parse(first, 0).problem is None:
+        return "lines"
+    return "object" if rest or path.suffix in {".json", ".traj"} else "lines"
+
+
+def _lines(path: Path, segment: Segment) -> Iterator[Read]:
+    with path.open("rb") as handle:
+        handle.seek(segment.start)
+        at, row = segment.start, segment.first_row
+        while at < segment.end:
+            line = handle.readline(MAX_RECORD_BYTES + 2)
+            if not line:
+                return
+            at += len(line)
+            if len(line) > MAX_RECORD_BYTES:
+                while not line.endswith(b"\n") and (line := handle.readline(MAX_RECORD_BYTES)):
+                    at += len(line)
+                yield Read(row, None, None, f"line longer than {MAX_RECORD_BYTES:,} bytes; split it")
+            elif stripped := line.strip():
+                yield parse(stripped, row)
+            row += 1
+
+
+def _array(path: Path) -> Iterator[Read]:
+    if path.stat().st_size <= WHOLE_FILE_BYTES:
+        try:
+            whole = orjson.loads(path.read_bytes())
+        except orjson.JSONDecodeError:
+            pass  # the stream below gives the good part and says where the rest breaks
+        else:
+            yield from (_element(record, row) for row, record in enumerate(whole))
+            return
+    row = 0
+    with path.open("rb") as handle:
+        try:
+            for record in ijson.items(handle, "item", use_float=True):
+                yield _element(record, row)
+                row += 1
+        except (ijson.JSONError, ValueError) as error:
+            first = str(error).split("\n", 1)[0].strip()
+            yield Read(row, None, None, f"the JSON array breaks off or is damaged here ({first}); the rest is not read")
+
+
+def _element(record: object, row: int) -> Read:
+    if not isinstance(record, dict):
+        return Read(row, None, _dump(record), f"a record must be a JSON object, this is a {type(record).__name__}")
+    return Read(row, record, None)
+
+
+def _dump(record: object) -> bytes | None:
+    try:
+        return orjson.dumps(record, default=str)
+    except orjson.JSONEncodeError:
+        return None
+
+
+def _parquet_segments(path: Path, name: str) -> Iterator[tuple[Segment, int]]:
+    try:
+        metadata = pq.read_metadata(path)
+    except (pa.ArrowException, OSError) as error:
+        first = str(error).split("\n", 1)[0]
+        raise PurifyError(f"{path}: not a readable Parquet file ({first})") from None
+    row = 0
+    for group in range(metadata.num_row_groups):
+        described = metadata.row_group(group)
+        yield Segment(name, "parquet", group, group + 1, row), described.total_byte_size
+        row += described.num_rows
+
+
+def _parquet(path: Path, segment: Segment) -> Iterator[Read]:
+    with pq.ParquetFile(path) as file:
+        row = segment.first_row
+        for batch in file.iter_batches(batch_size=256, row_groups=list(range(segment.start, segment.end))):
+            for record in batch.to_pylist():
+                yield Read(row, _without_padding(record), None)
+                row += 1
+
+
+def _without_padding(value: Any) -> Any:
+    """Drop null keys: Parquet gives every struct all keys of its column, which breaks tool schemas and arguments."""
+    if isinstance(value, dict):
+        return {key: _without_padding(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_padding(item) for item in value]
+    return value

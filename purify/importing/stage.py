@@ -1,0 +1,191 @@
+"""`purify import`: foreign records in, trajectories out. Every record becomes rows or a rejected record with a reason.
+
+purify import dump.jsonl -o rollouts/
+"""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
+from pathlib import Path
+
+import orjson
+from pydantic import ValidationError
+
+from purify.datasets import Dataset, Progress, ShardSink, Stage, WriteMode, run_stage
+from purify.digests import config_digest, digest
+from purify.errors import PurifyError, RejectedRecordError
+from purify.failures import Rules
+from purify.importing.base import Importer, RecordContext
+from purify.importing.config import ImportConfig
+from purify.importing.records import Read, Unit, find_files, plan_units, read_segment, unit_identity
+from purify.importing.registry import IMPORTERS, importer_named, recognise
+from purify_schemas import RAW_SCHEMA, Trajectory, to_table
+
+BATCH_ROWS = 256
+SAMPLED_RECORDS = 20
+"""How many records of a file are looked at to recognise its format."""
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """What `--format auto` made of one file."""
+
+    file: str
+    format: str
+    why: str
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """The dataset, what `--format auto` made of each file, and how many files have no readable suffix."""
+
+    dataset: Dataset
+    formats: list[Recognised]
+    passed_over: int
+
+
+@dataclass(frozen=True)
+class _Import:
+    """What a worker needs besides its unit. Picklable: it crosses to other processes."""
+
+    root: Path
+    formats: Mapping[str, str]
+    config: ImportConfig
+
+    def __call__(self, unit: Unit, sink: ShardSink) -> None:
+        with _no_collector():
+            for segment in unit:
+                importer = importer_named(self.formats[segment.name])
+                rules = _rules(self.config.rules or importer.default_rules)
+                batch: list[Trajectory] = []
+                records = 0
+                for read in read_segment(self.root, segment):
+                    context = RecordContext(segment.name, read.row, rules, self.config)
+                    rows = _convert(importer, read, context, sink)
+                    if rows is None:
+                        continue
+                    batch += rows
+                    records += 1
+                    if len(batch) >= BATCH_ROWS:
+                        sink.append(to_table(batch), records=records)
+                        batch, records = [], 0
+                if records:
+                    sink.append(to_table(batch), records=records)
+
+
+def import_dump(
+    dump: str | Path,
+    out: str | Path,
+    config: ImportConfig | None = None,
+    *,
+    mode: WriteMode = "new",
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> ImportReport:
+    """Turn a dump (a file, or a folder of files) into a dataset.
+
+    Raises `PurifyError` if there is nothing to read, a format is unknown or not recognised, or a rule file is wrong;
+    and for everything that `run_stage` refuses.
+    """
+    config = config or ImportConfig()
+    root, names, passed_over = find_files(Path(dump))
+    formats = _formats(root, names, config)
+    for name in {entry.format for entry in formats}:
+        _rules(config.rules or importer_named(name).default_rules)
+    units = plan_units(root, [entry.file for entry in formats])
+    stage = Stage(
+        name="import",
+        kind="raw",
+        schema=RAW_SCHEMA,
+        config=config.model_dump(mode="json"),
+        config_digest=config_digest(config),
+        inputs=[digest(sorted({e.format for e in formats})), *(unit_identity(root, unit) for unit in units)],
+    )
+    work = _Import(root, {entry.file: entry.format for entry in formats}, config)
+    run_stage(stage, units, work, Path(out), mode=mode, workers=workers, progress=progress)
+    return ImportReport(Dataset.open(out), formats, passed_over)
+
+
+def _formats(root: Path, names: list[str], config: ImportConfig) -> list[Recognised]:
+    if config.format != "auto":
+        importer_named(config.format)
+        return [Recognised(name, config.format, "--format") for name in names]
+    matches = {name: _recognise_file(root, name) for name in names}
+    # A file without one readable record is still read, so that each of them is put aside with its reason.
+    fallback = next((match[0] for match in matches.values() if match), next(iter(IMPORTERS)))
+    return [Recognised(name, *(match or (fallback, "no readable record in it"))) for name, match in matches.items()]
+
+
+def _recognise_file(root: Path, name: str) -> tuple[str, str] | None:
+    """(format, why) of a file, by its first records; None if none of them can be read."""
+    records = [read.record for read in islice(_reads(root, name), SAMPLED_RECORDS) if read.record is not None]
+    for record in records:
+        try:
+            match = recognise(record)
+        except PurifyError as error:
+            raise PurifyError(f"{root / name}: {error}") from None
+        if match is not None:
+            return match
+    if records:
+        keys = ", ".join(sorted(records[0])[:8])
+        raise PurifyError(f"{root / name}: format not recognised (a record has the keys {keys}); name it with --format")
+    return None
+
+
+def _reads(root: Path, name: str) -> Iterator[Read]:
+    for unit in plan_units(root, [name]):
+        for segment in unit:
+            yield from read_segment(root, segment)
+
+
+def _convert(importer: Importer, read: Read, context: RecordContext, sink: ShardSink) -> list[Trajectory] | None:
+    """The rows of one record; None after putting it aside with its reason."""
+    reason = read.problem
+    if read.record is not None:
+        try:
+            rows = importer.read(read.record, context)
+        except RejectedRecordError as error:
+            reason = str(error)
+        except ValidationError as error:
+            first = error.errors()[0]
+            reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        except RecursionError:
+            reason = "nested too deeply"
+        else:
+            _count(rows, sink.counts)
+            return rows
+    raw = read.raw if read.raw is not None or read.record is None else orjson.dumps(read.record, default=str)
+    sink.reject(file=context.file, row=read.row, reason=reason or "unreadable", raw=raw)
+    return None
+
+
+def _count(rows: list[Trajectory], counts: Counter[str]) -> None:
+    for row in rows:
+        counts["steps"] += len(row.steps)
+        for step in row.steps:
+            for call in step.calls:
+                counts["calls"] += 1
+                counts[f"calls_{call.status}"] += 1
+
+
+@cache
+def _rules(name: str) -> Rules:
+    return Rules.load(name)
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Rows have no cycles, and tracing millions of live ones again and again takes most of an import's time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

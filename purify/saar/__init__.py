@@ -1,0 +1,33 @@
+"""SAAR, Similarity-Aware Adaptive Rollback, over stored trajectories (CLEANER, arXiv 2601.15141).
+
+`rule.py` is the rule itself. `purify_trajectory` applies it to one row; `batch.py` to a table of them.
+
+    python -c "import purify.saar; help(purify.saar.purify_trajectory)"
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from purify.saar.config import SaarConfig
+    from purify.saar.rows import purify_trajectory, restore_trajectory
+    from purify.saar.similarity import Similarity, load_similarity
+
+__all__ = ["SaarConfig", "Similarity", "load_similarity", "purify_trajectory", "restore_trajectory"]
+
+_HOME = {
+    "SaarConfig": "config",
+    "Similarity": "similarity",
+    "load_similarity": "similarity",
+    "purify_trajectory": "rows",
+    "restore_trajectory": "rows",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use: the options alone (`SaarConfig`) must not load Arrow."""
+    if name in _HOME:
+        return getattr(import_module(f"purify.saar.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'purify.saar' has no attribute {name!r}")

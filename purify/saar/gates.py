@@ -1,0 +1,63 @@
+"""Gates: what an edit must pass besides the rule, each with a verdict and a reason.
+
+The *state* gate asks whether the kept calls can see what the removed calls did. A stateless tool passes. An
+interpreter that keeps names between calls is checked statically (`kernel_state.py`). External state (files,
+bookings) refuses unless allowed. An undeclared tool is edited, counted and pointed out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from purify.saar.config import SaarConfig
+from purify.saar.kernel_state import RemovedCell, depends_on_removed
+from purify.saar.rule import Run, Turn
+from purify.saar.text import code_of
+from purify_schemas import GateResult
+from purify_schemas.names import ToolStateName
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What planning needs to know of a trajectory, from whichever form it comes."""
+
+    turns: Sequence[Turn]
+    states: Mapping[str, ToolStateName]
+    result: Callable[[int], str]
+    """The text of a step's tool results; asked for only by the kernel check."""
+
+
+def state_gate(run: Run, view: View, gone: Collection[int], config: SaarConfig) -> GateResult:
+    """Judge one run. `gone` are the steps that accepted edits before it already removed."""
+    # A call that could not be parsed never ran, so it changed nothing.
+    ran = [call.name for step in run.failed for call in view.turns[step].calls if call.status != "malformed"]
+    tools = sorted({name for name in ran if name is not None})
+    states = {tool: config.tool_state.get(tool) or view.states.get(tool, "unknown") for tool in tools}
+    for tool, state in states.items():
+        if state == "external" and not config.allow_external:
+            return GateResult(name="state", verdict="refuse", detail=f"{tool} changes external state")
+        if state == "python_kernel" and (why := _kernel_dependency(tool, run, view, gone, config)):
+            return GateResult(name="state", verdict="refuse", detail=why)
+    unknown = [tool for tool, state in states.items() if state == "unknown"]
+    if unknown:
+        return GateResult(name="state", verdict="unknown", detail=f"state of {', '.join(unknown)} is not declared")
+    return GateResult(name="state", verdict="pass")
+
+
+def _kernel_dependency(tool: str, run: Run, view: View, gone: Collection[int], config: SaarConfig) -> str | None:
+    removed: list[RemovedCell] = []
+    kept: list[str] = []
+    earlier: list[str] = []
+    for step, turn in enumerate(view.turns):
+        for call in turn.calls:
+            if call.name != tool:
+                continue
+            code = code_of(call, config.code_arguments)
+            if step in run.failed:
+                removed.append(RemovedCell(code, view.result(step), call.status, call.error_type))
+            elif step >= run.failed[0]:
+                kept.append(code)
+            elif step not in gone:
+                earlier.append(code)
+    return depends_on_removed(removed, kept, earlier)

@@ -1,0 +1,78 @@
+"""Sim(failed, corrected), for all pairs of a batch at once. A backend is one class and one line in `BACKENDS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from purify.errors import PurifyError
+from purify.saar.config import SaarConfig
+
+Pair = tuple[str, str]
+
+DEFAULT_EMBEDDING_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+class Similarity(Protocol):
+    """A similarity in [0, 1] that need not be symmetric: pairs are (failed, corrected), in this order."""
+
+    name: str
+    """Recorded in provenance; names the model where there is one."""
+
+    def __call__(self, pairs: Sequence[Pair]) -> list[float]: ...
+
+
+class Difflib:
+    """`difflib.SequenceMatcher(None, failed, corrected).ratio()` to the last bit (autojunk on), in C++."""
+
+    name = "difflib"
+
+    def __call__(self, pairs: Sequence[Pair]) -> list[float]:
+        from cydifflib import SequenceMatcher
+
+        known: dict[Pair, float] = {}
+        for pair in pairs:
+            if pair not in known:
+                known[pair] = SequenceMatcher(None, *pair).ratio()
+        return [known[pair] for pair in pairs]
+
+
+class Embedding:
+    """Cosine similarity of sentence embeddings, negative values taken as 0. Each distinct text is encoded once."""
+
+    def __init__(self, model: str | None) -> None:
+        try:
+            from sentence_transformers import SentenceTransformer
+        except ImportError:
+            raise PurifyError(
+                "similarity 'embedding' needs sentence-transformers; "
+                "install it with: pip install 'purify-trajectories[embed]'"
+            ) from None
+        model = model or DEFAULT_EMBEDDING_MODEL
+        try:
+            self._model = SentenceTransformer(model, device="cpu")
+        except (OSError, ValueError) as error:
+            first = str(error).split("\n", 1)[0]
+            raise PurifyError(
+                f"embedding model {model!r} cannot be loaded ({first}); give a model name or path"
+            ) from None
+        self.name = f"embedding:{model}"
+
+    def __call__(self, pairs: Sequence[Pair]) -> list[float]:
+        texts = list(dict.fromkeys(text for pair in pairs for text in pair))
+        if not texts:
+            return []
+        vectors = self._model.encode(texts, normalize_embeddings=True, show_progress_bar=False)
+        row = {text: index for index, text in enumerate(texts)}
+        return [min(1.0, max(0.0, float(vectors[row[a]] @ vectors[row[b]]))) for a, b in pairs]
+
+
+BACKENDS: dict[str, Callable[[SaarConfig], Similarity]] = {
+    "difflib": lambda config: Difflib(),
+    "embedding": lambda config: Embedding(config.embedding_model),
+}
+
+
+def load_similarity(config: SaarConfig) -> Similarity:
+    """The backend that `config.similarity` names. Raises `PurifyError` if its extra or its model is missing."""
+    return BACKENDS[config.similarity](config)
