@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from purify.cleaning.groups import group_means
@@ -15,7 +14,7 @@ from purify.datasets import Dataset, Progress, ShardSink, Stage, WriteMode, run_
 from purify.datasets.parquet import row_groups
 from purify.digests import config_digest
 from purify.errors import PurifyError
-from purify.saar import SaarConfig, Similarity, load_similarity
+from purify.saar import SaarConfig, load_similarity
 from purify.saar.batch import purify_table
 from purify_schemas import PURIFIED_SCHEMA, Shard
 
@@ -30,7 +29,7 @@ class _Pass:
 
     def __call__(self, shard: Shard, sink: ShardSink) -> None:
         self.dataset.check_shard(shard)
-        similarity = _similarity(self.config)
+        similarity = load_similarity(self.config)
         for table in row_groups(self.dataset.path / shard.path):
             purified, counts = purify_table(
                 table,
@@ -41,12 +40,6 @@ class _Pass:
             )
             sink.write_group(purified, records=len(table))
             sink.counts.update(counts)
-
-
-@cache
-def _similarity(config: SaarConfig) -> Similarity:
-    """One backend a process: an embedding model takes seconds to load."""
-    return load_similarity(config)
 
 
 def clean(

@@ -56,7 +56,7 @@ def _text_check(name: str, value: Any) -> Check:
         case "text":
             return lambda result: value.search(result.text)
         case "contains":
-            return lambda result: _NOTHING if value in result.text else None
+            return lambda result: _NOTHING if any(literal in result.text for literal in value) else None
         case _:
             return _exception_check(value, ends=name == "exception")
 

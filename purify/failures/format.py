@@ -7,24 +7,36 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from purify_schemas.rows import Status
+from purify_schemas.names import Status
 
 
 def _compiled(value: object) -> re.Pattern[str]:
-    if not isinstance(value, str):
-        raise ValueError(f"must be a regular expression, got {value!r}")
+    scoped = []
+    for alternative in value if isinstance(value, list) else [value]:
+        if not isinstance(alternative, str):
+            raise ValueError(f"must be a regular expression or a list of them, got {alternative!r}")
+        try:
+            re.compile(alternative)
+        except re.error as error:
+            raise ValueError(f"bad regular expression {alternative!r}: {error}") from None
+        # Flags such as (?i) hold for one alternative only; a comment under (?x) ends with the line.
+        flags = _FLAGS.match(alternative)
+        end = "\n)" if flags and "x" in flags[1] else ")"
+        scoped.append(f"(?{flags[1]}:{alternative[flags.end() :]}{end}" if flags else f"(?:{alternative})")
     try:
-        return re.compile(value)
+        return re.compile("|".join(scoped))
     except re.error as error:
-        raise ValueError(f"bad regular expression {value!r}: {error}") from None
+        raise ValueError(f"these regular expressions do not go together: {error}") from None
 
 
 def _listed(value: object) -> object:
     return value if isinstance(value, list) else [value]
 
 
+_FLAGS = re.compile(r"\(\?([aimsux]+)\)")
 Regex = Annotated[re.Pattern[str], BeforeValidator(_compiled)]
-Scalar = str | int | float | bool | None
+Names = Annotated[list[str], BeforeValidator(_listed)]
+Scalars = Annotated[list[str | int | float | bool | None], BeforeValidator(_listed)]
 
 
 class _Strict(BaseModel):
@@ -32,14 +44,20 @@ class _Strict(BaseModel):
 
 
 class TextTests(_Strict):
-    """Tests of a text; all that are given must hold. None sees blank space around the text or escape sequences."""
+    """Tests of a text; all that are given must hold.
+
+    Each takes a regular expression or a list of which one must match. None sees blank space around the text, nor escape
+    sequences.
+    """
 
     start: Regex | None = Field(default=None, description="Matches at the start; sees the first 2,000 characters.")
     last_line: Regex | None = Field(
         default=None, description="Matches at the start of the last non-empty line; sees its first 2,000 characters."
     )
     whole: Regex | None = Field(default=None, description="Matches all of a text of at most 2,000 characters.")
-    contains: str | None = Field(default=None, description="This literal occurs anywhere. Cheap on long texts.")
+    contains: Names | None = Field(
+        default=None, description="One of these literals occurs anywhere. Cheap on long texts."
+    )
     text: Regex | None = Field(default=None, description="Matches anywhere. Slow on long texts: prefer the others.")
     exception: Regex | None = Field(
         default=None, description="Matches the whole class name of the Python exception that ends the text."
@@ -56,12 +74,8 @@ class FieldTests(TextTests):
         default=None,
         description="true: the field is true, or a text, list or object that is not empty. A number is not a message.",
     )
-    equals: Annotated[list[Scalar], BeforeValidator(_listed)] | None = Field(
-        default=None, description="The value is this, or one of these."
-    )
-    differs: Annotated[list[Scalar], BeforeValidator(_listed)] | None = Field(
-        default=None, description="The value is not this, or none of these."
-    )
+    equals: Scalars | None = Field(default=None, description="The value is this, or one of these.")
+    differs: Scalars | None = Field(default=None, description="The value is not this, or none of these.")
 
 
 class Rule(TextTests):
@@ -75,7 +89,7 @@ class Rule(TextTests):
         default={},
         description="Tests of fields of a JSON object. `a.b` is a nested field; `a|b` the first of them that is there.",
     )
-    judge: Annotated[list[str], BeforeValidator(_listed)] | None = Field(
+    judge: Names | None = Field(
         default=None, description="Fields, or `.` for the result itself: the rules of `by` judge these texts."
     )
     by: str | None = Field(default=None, description="For `judge`: the rule set whose outcome is taken.")
@@ -119,10 +133,15 @@ class RuleFile(_Strict):
     """A rule set: its own rules, then those of the sets it extends; the first hit decides."""
 
     description: str | None = None
-    extends: list[str] = []
-    without: list[str] = Field(default=[], description="Inherited rules to leave out, each as `set/id`.")
-    first_lines: list[Regex] = Field(default=[], description="Whole lines to set aside before a result.")
-    last_lines: list[Regex] = Field(default=[], description="Whole lines to set aside after a result.")
+    extends: Names = []
+    without: Names = Field(default=[], description="Inherited rules to leave out, each as `set/id`.")
+    first_lines: Regex | None = Field(default=None, description="Whole lines to set aside before a result.")
+    last_lines: Regex | None = Field(default=None, description="Whole lines to set aside after a result.")
+    words: Names = Field(
+        default=[],
+        description="Speed: own rules are tried only on results with one of these words, in any case, in their first"
+        " 2,000 characters, their last line or the lines set aside.",
+    )
     rules: list[Rule] = []
 
 

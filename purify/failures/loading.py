@@ -26,17 +26,17 @@ def known_sets() -> list[str]:
     return sorted(path.stem for path in BUILT_IN.glob("*.yaml"))
 
 
-def locate(name_or_path: str, beside: Path | None = None) -> Path:
-    """Path of a rule set: a file if it ends in .yaml or .yml (`beside` is the folder it is relative to), or a name."""
+def locate(name_or_path: str, named_in: Path | None = None) -> Path:
+    """Path of a rule set: a file, relative to the one that names it, if it ends in .yaml or .yml; else a built-in."""
+    where = f"{named_in}: " if named_in else ""
     if name_or_path.endswith((".yaml", ".yml")):
-        path = Path(name_or_path) if beside is None else beside / name_or_path
+        path = named_in.parent / name_or_path if named_in else Path(name_or_path)
         if not path.is_file():
-            raise PurifyError(f"rule file {path} does not exist; give the path of a YAML file or a rule set's name")
+            raise PurifyError(f"{where}rule file {path} does not exist; give a YAML file or the name of a rule set")
         return path
     if name_or_path not in known_sets():
-        raise PurifyError(
-            f"rule set {name_or_path!r} is unknown; known are {', '.join(known_sets())}; a file's name ends in .yaml"
-        )
+        known = ", ".join(known_sets())
+        raise PurifyError(f"{where}rule set {name_or_path!r} is unknown; known are {known}; a file ends in .yaml")
     return BUILT_IN / f"{name_or_path}.yaml"
 
 
@@ -65,7 +65,7 @@ def _visits(path: Path, below: tuple[Path, ...]) -> Iterator[NamedFile]:
     content = _read(path)
     yield NamedFile(path.stem, path, content)
     for name in content.extends:
-        yield from _visits(locate(name, path.parent), (*below, resolved))
+        yield from _visits(locate(name, path), (*below, resolved))
 
 
 def _read(path: Path) -> RuleFile:

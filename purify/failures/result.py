@@ -31,16 +31,11 @@ class Wrapping:
     def unwrap(self, text: str) -> tuple[str, str]:
         """Split into what the tool printed and the lines around it, of which 20 are taken off on either side."""
         aside: list[str] = []
-        for _ in range(WRAPPING_LINES):
-            start = text.rfind("\n") + 1
-            if not text or len(text) - start > WINDOW or not self._last.fullmatch(text, start):
-                break
+        while len(aside) < WRAPPING_LINES and self._last.fullmatch(text, start := text.rfind("\n") + 1):
             aside.append(text[start:])
             text = text[:start].rstrip()
-        for _ in range(WRAPPING_LINES):
-            end = text.find("\n", 0, WINDOW) if "\n" in text else len(text)
-            if not text or end < 0 or not self._first.fullmatch(text, 0, end):
-                break
+        limit = len(aside) + WRAPPING_LINES
+        while len(aside) < limit and self._first.fullmatch(text, 0, end := _line_end(text)):
             aside.append(text[:end])
             text = text[end:].lstrip()
         return text, "\n".join(aside)
@@ -49,7 +44,7 @@ class Wrapping:
 class Result:
     """One result. `text` is stripped; `fields` is set where it is a JSON object."""
 
-    __slots__ = ("exception", "fields", "last_line", "text", "wrapping")
+    __slots__ = ("_words", "exception", "fields", "last_line", "text", "wrapping")
 
     def __init__(self, text: str, wrapping: Wrapping) -> None:
         if "\x1b" in text:
@@ -58,6 +53,23 @@ class Result:
         self.last_line: str = self.text[self.text.rfind("\n") + 1 :]
         self.exception: EndingException | None = ending_exception(self.text, self.last_line)
         self.fields: dict[str, Any] | None = _parse(self.text) if self.text.startswith("{") else None
+        self._words: str | None = None
+
+    def has_any(self, words: Sequence[str]) -> bool:
+        """Whether one of these lower-case words is in what tests of start, last line and wrapping see."""
+        seen = self._words
+        if seen is None:
+            seen = self.text if len(self.text) <= WINDOW else f"{self.text[:WINDOW]}\n{self.last_line[:WINDOW]}"
+            seen = self._words = f"{seen}\n{self.wrapping}".lower() if self.wrapping else seen.lower()
+        for word in words:  # noqa: SIM110 (any() is half as fast)
+            if word in seen:
+                return True
+        return False
+
+
+def _line_end(text: str) -> int:
+    end = text.find("\n")
+    return end if end >= 0 else len(text)
 
 
 def _parse(text: str) -> dict[str, Any] | None:
@@ -75,4 +87,4 @@ def _parse(text: str) -> dict[str, Any] | None:
 
 def _any_of(lines: Sequence[str]) -> re.Pattern[str]:
     # An empty character class matches nothing: no line is set aside.
-    return re.compile("|".join(f"(?:{line})" for line in lines) + r"\s*" if lines else "[^\\s\\S]")
+    return re.compile(f"(?:{'|'.join(lines)})\\s*" if lines else r"[^\s\S]")

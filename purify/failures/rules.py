@@ -35,15 +35,16 @@ Try it:
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 from purify.errors import PurifyError
 from purify.failures.checks import Groups, field_value, groups_of, rule_checks
 from purify.failures.format import PLACEHOLDER, Rule
-from purify.failures.loading import chosen_rules, locate, rule_files
+from purify.failures.loading import NamedFile, chosen_rules, locate, rule_files
 from purify.failures.result import Result, Wrapping
-from purify_schemas.rows import Status
+from purify_schemas.names import Status
 
 
 class Outcome(NamedTuple):
@@ -61,17 +62,20 @@ _ALL = _EXCEPTION | _FIELDS | _WRAPPED
 
 
 class _CompiledRule:
-    __slots__ = ("_checks", "_judge", "_rule", "_source", "needs")
+    __slots__ = ("_checks", "_judge", "_rule", "_source", "keys", "needs", "words")
 
-    def __init__(self, set_name: str, rule: Rule, judge: Rules | None) -> None:
+    def __init__(self, file: NamedFile, rule: Rule, judge: Rules | None) -> None:
         self._rule = rule
         self._judge = judge
-        self._source = f"rule:{set_name}/{rule.id}"
+        self._source = f"rule:{file.name}/{rule.id}"
         self._checks = rule_checks(rule)
-        on_fields = rule.fields or (rule.judge and "." not in rule.judge)
+        self.words = tuple(word.lower() for word in file.content.words)
+        # Without one of these keys a JSON object cannot be hit.
+        paths = next(iter(rule.fields), None) or "|".join(rule.judge or [])
+        self.keys = frozenset(path.split(".")[0] for path in paths.split("|") if path not in ("", "."))
         self.needs = (
             (_EXCEPTION if rule.exception is not None or rule.exception_inside is not None else 0)
-            | (_FIELDS if on_fields else 0)
+            | (_FIELDS if self.keys else 0)
             | (_WRAPPED if rule.wrapping is not None else 0)
         )
 
@@ -110,13 +114,14 @@ def _error_type(template: str | None, groups: Groups) -> str | None:
 class Rules:
     """A loaded rule set. Equal texts get equal outcomes; nothing is remembered between them."""
 
-    __slots__ = ("_by_kind", "_wrapping", "name")
+    __slots__ = ("_by_kind", "_path", "_wrapping", "name")
 
-    def __init__(self, name: str, rules: list[_CompiledRule], wrapping: Wrapping) -> None:
-        self.name = name
+    def __init__(self, path: Path, rules: list[_CompiledRule], wrapping: Wrapping) -> None:
+        self.name = path.stem
+        self._path = path
         self._wrapping = wrapping
         # Most results have no exception, no JSON and no wrapping, and most rules need one of these.
-        self._by_kind = tuple(tuple(rule for rule in rules if not rule.needs & ~kind) for kind in range(_ALL + 1))
+        self._by_kind = [_blocks([rule for rule in rules if not rule.needs & ~kind]) for kind in range(_ALL + 1)]
 
     @classmethod
     def load(cls, name_or_path: str) -> Rules:
@@ -136,14 +141,18 @@ class Rules:
         for file, rule in chosen_rules(files):
             judge = None
             if rule.by is not None:
-                by = locate(rule.by, file.path.parent)
+                by = locate(rule.by, file.path)
                 judge = judges[by] = judges.get(by) or cls._load(by, (*judging, path.resolve()))
-            rules.append(_CompiledRule(file.name, rule, judge))
+            rules.append(_CompiledRule(file, rule, judge))
         wrapping = Wrapping(
-            [line.pattern for file in files for line in file.content.first_lines],
-            [line.pattern for file in files for line in file.content.last_lines],
+            [lines.pattern for file in files if (lines := file.content.first_lines)],
+            [lines.pattern for file in files if (lines := file.content.last_lines)],
         )
-        return cls(files[0].name, rules, wrapping)
+        return cls(path, rules, wrapping)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Compiled rules are closures; another process reads the file again.
+        return Rules.load, (str(self._path.resolve()),)
 
     def judge(self, text: str | None, *, tool: str | None = None) -> Outcome:
         """Say how the call ended that gave this result. None means that no result came back."""
@@ -155,8 +164,19 @@ class Rules:
             | (_FIELDS if result.fields is not None else 0)
             | (_WRAPPED if result.wrapping else 0)
         )
-        for rule in self._by_kind[kind]:
-            outcome = rule.outcome(result, tool)
-            if outcome is not None:
-                return outcome
+        fields = result.fields or {}
+        for words, rules in self._by_kind[kind]:
+            if words and not result.has_any(words):
+                continue
+            for rule in rules:
+                if rule.keys and rule.keys.isdisjoint(fields):
+                    continue
+                outcome = rule.outcome(result, tool)
+                if outcome is not None:
+                    return outcome
         return _NO_RULE
+
+
+def _blocks(rules: list[_CompiledRule]) -> list[tuple[tuple[str, ...], list[_CompiledRule]]]:
+    """Neighbours that are tried on the same words share one look for them."""
+    return [(words, list(block)) for words, block in groupby(rules, key=lambda rule: rule.words)]

@@ -19,13 +19,14 @@ _MESSAGE_LINES = 20
 """An exception's message may go on for this many lines; a traceback further up is something the tool showed."""
 _LONGEST_NAME = 200
 
-_IPYTHON_PREFIX = re.compile(r"(?:.*-{5,}\s*)?([A-Za-z_]\w*)\s{2,}")
-_EXCEPTION_LINE = re.compile(r"([A-Za-z_][\w.<>]*)(?::(?:\s+(.*))?)?\s*")
+_IPYTHON_PREFIX = re.compile(r"(?:.*-{5,})? ?([A-Za-z_]\w*)\s{2,}")
+_EXCEPTION_LINE = re.compile(r"([A-Za-z_]\w*(?:\.(?:\w+|<\w+>))*)(?::(?:\s+(.*))?)?\s*")
 # Case and ending tell `ValueError: x` from prose such as `Mean error: 0.3` or `Total: 4`.
 _BARE_NAME = re.compile(
     r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception)|(?:\w+\.)+[Ee]rror"
     r"|(?:\w+\.)*(?:KeyboardInterrupt|StopIteration|TimeoutExpired)"
 )
+_ALONE = frozenset({"KeyboardInterrupt", "TimeoutError"})
 _NUMBER = re.compile(r"\s*[-+]?[\d.,]+(?:[eE][-+]?\d+)?\s*%?\s*")
 _GROUP_END = re.compile(r"\s*\+-+")
 
@@ -54,6 +55,8 @@ def short_name(name: str) -> str:
 
 
 def _bare(line: str) -> EndingException | None:
+    if line in _ALONE:
+        return EndingException(line, ends=True)
     colon = line.find(":", 0, _LONGEST_NAME)
     if colon <= 0 or not _BARE_NAME.fullmatch(line, 0, colon) or line[colon + 1 : colon + 2] not in ("", " "):
         return None
@@ -75,7 +78,8 @@ def _from_traceback(text: str, at: int, last_line: str) -> EndingException | Non
     if prefix and prefix.isspace():
         return None
     found = _plain(lines, cut=not prefix)
-    if found is not None and text.rfind("\nException ignored in", 0, at) + 1 == text.rfind("\n", 0, max(at - 1, 0)) + 1:
+    # Python writes "Exception ignored in: ..." above a traceback that stopped nothing.
+    if found is not None and text.startswith("Exception ignored", text.rfind("\n", 0, max(line_start - 1, 0)) + 1):
         return found._replace(ends=False)
     return found
 
@@ -83,7 +87,7 @@ def _from_traceback(text: str, at: int, last_line: str) -> EndingException | Non
 def _ipython(name: str, lines: list[str]) -> EndingException | None:
     for number in range(len(lines) - 1, 0, -1):
         line = lines[number].removeprefix(" ")
-        if line.startswith(name) and _EXCEPTION_LINE.fullmatch(line):
+        if line.startswith(name) and (match := _EXCEPTION_LINE.fullmatch(line)) and match[1] == name:
             # Nothing runs in a cell after its traceback: what follows is the message.
             return EndingException(name, ends=True) if _follow(lines, number + 1) is not None else None
     return EndingException(name, ends=True)  # the environment cut the text inside the traceback
@@ -95,10 +99,11 @@ def _plain(lines: list[str], *, cut: bool) -> EndingException | None:
     number = next((n for n, line in enumerate(lines) if n and line.strip() and not line[0].isspace()), None)
     if number is None:
         return EndingException(None, ends=True) if cut and len(lines) > 1 else None
-    match = _EXCEPTION_LINE.fullmatch(lines[number])
+    line = lines[number]
+    match = _EXCEPTION_LINE.fullmatch(line)
     if match is None:
-        was_cut = cut and number == len(lines) - 1 and lines[number].startswith("...")
-        return EndingException(None, ends=True) if was_cut else None
+        dots = cut and number == len(lines) - 1 and (line.startswith("...") or line.endswith("..."))
+        return EndingException(None, ends=True) if dots else None
     following = _follow(lines, number + 1)
     if following is None:
         return None

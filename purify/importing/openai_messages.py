@@ -23,7 +23,7 @@ from purify.errors import RejectedRecordError
 from purify.importing.base import Record, RecordContext
 from purify.importing.checks import as_list, as_object, number, string
 from purify.importing.openai_turns import read_message, read_reply, read_turn
-from purify.importing.record_fields import record_fields
+from purify.importing.record_fields import record_fields, system_prompt
 from purify.importing.turns import Turn, build_steps, tool_states
 from purify_schemas import Reward, Trajectory
 
@@ -31,8 +31,8 @@ CONVERSATION = ("messages", "conversation", "conversations", "traj", "trajectory
 TRL = ("prompt", "completion")
 TAU_BENCH = frozenset({"task_id", "reward", "info", "traj", "trial"})
 
-# Other formats that keep chat messages beside what they are really about (MathCoder, NeMo-Gym).
-_OTHERS = frozenset({"debug_result", "responses_create_params"})
+# Other formats that hold chat messages too: MathCoder, NeMo-Gym, ToRA's corpus.
+_OTHERS = frozenset({"debug_result", "responses_create_params", "gt_cot"})
 _OTHER_PARTS = frozenset({"tool_use", "tool_result"})
 # Calls written into the text: claiming such a chat would read it as one without any call.
 _TEXT_CALLS = ("```", "<tool_call>", "<function=", "<execute>", "<code>", "<python>")
@@ -66,7 +66,8 @@ class OpenAIMessages:
     def read(self, record: Record, context: RecordContext) -> list[Trajectory]:
         tau_bench = record.keys() >= TAU_BENCH
         key, given, sampled = _conversation(record)
-        prompt = []
+        used = {key, "prompt"} if key == "completion" else {key}
+        prompt = system_prompt(record, [*given, *sampled], used)
         for index, item in enumerate(given):
             path = f"prompt[{index}]"
             message = as_object(item, path)
@@ -88,7 +89,7 @@ class OpenAIMessages:
             raise RejectedRecordError(f"{key} has no assistant turn")
         fields = record_fields(
             record,
-            used={key, "prompt"} if key == "completion" else {key},
+            used=used,
             format_name=self.name,
             framework="tau-bench" if tau_bench else None,
             last_finish=last.get("finish_reason") or last.get("stop_reason"),

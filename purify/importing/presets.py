@@ -101,6 +101,7 @@ class Preset(_Part):
     model: list[str] = []
 
 
+@cache
 def built_in() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
 

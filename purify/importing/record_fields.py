@@ -11,12 +11,12 @@ every other one stays in `extra`. A field is read only where its meaning is plai
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from purify.importing.base import Record
 from purify.importing.checks import json_text, leftover, number, wrong
-from purify_schemas import Reward, Source
+from purify_schemas import Message, Reward, Source
 from purify_schemas.names import FinishReason
 
 TASK = ("task_id", "instance_id", "problem_id", "question_id", "prompt_id", "id", "idx", "index")
@@ -71,6 +71,17 @@ def record_fields(
         "source": _source(left, format_name, framework),
         "extra": json_text(left, "the record"),  # last: what nothing above has taken
     }
+
+
+def system_prompt(record: Record, items: Sequence[object], used: set[str]) -> list[Message]:
+    """The record's `system` as the first message, unless the conversation `items` has its own; notes it in `used`."""
+    system = record.get("system")
+    first = items[0] if items else None
+    own = isinstance(first, Mapping) and "system" in (first.get("role"), first.get("from"))
+    if own or not isinstance(system, str) or not system:
+        return []
+    used.add("system")
+    return [Message(role="system", content=system)]
 
 
 def tool_definitions(value: object) -> str | None:

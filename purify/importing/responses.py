@@ -39,7 +39,7 @@ class Responses:
     """Reads NeMo-Gym's rollouts."""
 
     name = "responses"
-    default_rules = "json"
+    default_rules = "tool"
 
     def recognise(self, record: Record) -> str | None:
         asked, response = record.get("responses_create_params"), record.get("response")
@@ -123,10 +123,9 @@ def _finish(record: Record, response: Mapping[str, Any], steps: Sequence[Step]) 
         return "length" if reason == "max_output_tokens" else "unknown"
     if response.get("error") or response.get("status") == "failed" or record.get("agent_timed_out") is True:
         return "error"
-    natural = record.get("finished_naturally")
-    if natural is False:
-        return "max_turns"
-    # An agent loop goes on while the model calls tools, so a turn without a call is one that ended by itself.
+    if record.get("finished_naturally") is False:
+        return "unknown"  # out of turns, or an engine that failed
+    # An agent loop goes on while the model calls tools, so a last turn without a call ended by itself.
     return "stop" if steps and not steps[-1].calls and not steps[-1].observation.messages else "unknown"
 
 
@@ -141,6 +140,7 @@ def _extra(record: Record, asked: Mapping[str, Any], response: Mapping[str, Any]
     taken = {"responses_create_params", "response", "reward", "extracted_answer", "expected_answer"}
     request = leftover(asked, {"input", "instructions", "tools", *SAMPLING})
     told = {"output", "model", *(key for key in SAMPLING if asked.get(key) is None)}
+    told |= {key for key in ("extracted_answer", "expected_answer") if record.get(key) is None}
     answer = {key: value for key, value in leftover(response, told).items() if asked.get(key) != value}
     kept = {"responses_create_params": request, "response": answer}
     kept = {name: {k: v for k, v in part.items() if v is not None} for name, part in kept.items()}
@@ -165,6 +165,8 @@ def _number(value: object, path: str) -> float | None:
 
 
 def _index(value: object, path: str) -> int | None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-        raise wrong(path, value, "a whole number or null")
-    return value if isinstance(value, int) else None
+    if value is None:
+        return None
+    if type(value) is int and 0 <= value < 2**31:
+        return value
+    raise wrong(path, value, "a position or null")

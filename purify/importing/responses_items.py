@@ -1,7 +1,8 @@
 """Items of the OpenAI Responses API, to prompt messages and turns.
 
 Field names: `openai.types.responses`, and nemo_gym/openai_utils.py of NVIDIA-NeMo/Gym, whose training variants add
-token ids to the last item of a turn (nemo_gym/responses_converter.py).
+token ids to one item of a turn: the last (nemo_gym/responses_converter.py), or the message before the calls
+(responses_api_agents/hermes_agent/app.py).
 """
 
 from __future__ import annotations
@@ -25,15 +26,16 @@ END_OF_THINKING = "</think>"
 
 @dataclass(slots=True)
 class _Open:
-    """A turn being read. Ids end it: they stand on the last item that the engine produced at once."""
+    """A turn being read."""
 
     turn: Turn
     generation: Generation | None = None
     rest: list[dict[str, Any]] = field(default_factory=list)
 
-    @property
-    def closed(self) -> bool:
-        return bool(self.turn.replies) or self.generation is not None
+    def ends_before(self, kind: str, generation: Generation | None) -> bool:
+        """Whether an item starts the next turn. After the ids of a turn only calls of the same turn can follow."""
+        done = self.generation is not None and (generation is not None or not kind.endswith("_call"))
+        return done or bool(self.turn.replies)
 
 
 def read_prompt(value: object, path: str) -> list[Message]:
@@ -55,9 +57,11 @@ def read_output(items: Sequence[object], path: str) -> tuple[list[Turn], list[Ge
                 raise RejectedRecordError(f"{where} is a {kind} before any turn of the model")
             turns[-1].turn.replies.append(_reply(item, kind, where))
             continue
-        if not turns or turns[-1].closed:
+        generation = read_generation(item, where)
+        if not turns or turns[-1].ends_before(kind, generation):
             turns.append(_Open(Turn(reasoning=None)))
         current = turns[-1]
+        current.generation = current.generation or generation
         match kind:
             case "reasoning":
                 _think(current.turn, item, where)
@@ -69,7 +73,6 @@ def read_output(items: Sequence[object], path: str) -> tuple[list[Turn], list[Ge
                 used = _act(current.turn, item, kind, where)
             case _:
                 raise RejectedRecordError(f"{where}.type {kind!r} is no message, reasoning, call or call output")
-        current.generation = read_generation(item, where)
         if rest := _rest(item, used | KEYS):
             current.rest.append({"item": i, **rest})
     for opened in turns:
@@ -135,8 +138,8 @@ def _reply(item: Mapping[str, Any], kind: str, path: str) -> Reply:
     if key == "content":
         return Reply(Message(role=string(item, "role", path), content=text, parts=parts, extra=extra))
     call_id = optional_string(item, "call_id", path)
-    failed = item.get("status") in {"failed", "incomplete"}
-    flag = Outcome("error", str(item["status"]), "item.status") if failed else None
+    status = optional_string(item, "status", path)
+    flag = Outcome("error", status, "item.status") if status in ("failed", "incomplete") else None
     message = Message(role="tool", content=text, parts=parts, call_id=call_id, extra=extra)
     return Reply(message, [Result(text, call_id, flag=flag)])
 
@@ -178,8 +181,8 @@ def text_of(content: object, path: str) -> tuple[str | None, str | None]:
 
 def _rest(item: Mapping[str, Any], used: Collection[str]) -> dict[str, Any]:
     """What is left of an item, without what it spells out although it says nothing."""
-    kept = {key: value for key, value in leftover(item, used).items() if value is not None}
-    return leftover(kept, {"status"}) if kept.get("status") == "completed" else kept
+    silent = {"status": "completed", "id": item.get("call_id")}
+    return {k: v for k, v in leftover(item, used).items() if v is not None and silent.get(k) != v}
 
 
 def _parts(item: Mapping[str, Any], key: str, path: str) -> list[Any]:

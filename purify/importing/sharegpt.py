@@ -22,7 +22,7 @@ from purify.errors import RejectedRecordError
 from purify.importing.base import Record, RecordContext
 from purify.importing.call_text import OPEN
 from purify.importing.checks import as_list, as_object, string
-from purify.importing.record_fields import record_fields
+from purify.importing.record_fields import record_fields, system_prompt
 from purify.importing.sharegpt_turns import ASSISTANT_TAGS, read_parts_reply, read_parts_turn, read_reply, read_turn
 from purify.importing.turns import Turn, build_steps, tool_states
 from purify_schemas import Message, Trajectory
@@ -49,7 +49,7 @@ class ShareGPT:
                 return f"{key} with from and value"
             case "parts":
                 return f"{key} with LLaMA-Factory parts"
-            case "role/content" if any(_is_text_call(item) for item in items):
+            case "role/content" if not any(item.get("tool_calls") for item in items) and any(map(_is_text_call, items)):
                 return f"{key} with <tool_call> in the text"
         return None
 
@@ -58,11 +58,9 @@ class ShareGPT:
         if key is None:
             raise RejectedRecordError(f"no conversation: none of {', '.join(CONVERSATION)}")
         items = [as_object(item, f"{key}[{index}]") for index, item in enumerate(as_list(record[key], key))]
-        system = record.get("system")
-        has_system = isinstance(system, str) and bool(system)
-        prompt = [Message(role="system", content=system)] if has_system else []
+        used = {key}
+        prompt = system_prompt(record, items, used)
         turns = _turns(items, key, prompt)
-        used = {key, "system"} if has_system else {key}
         fields = record_fields(record, used=used, format_name=self.name)
         steps = build_steps(turns, context)
         return [
@@ -108,5 +106,4 @@ def _shape(items: list[dict[str, Any]]) -> Shape:
 
 def _is_text_call(message: dict[str, Any]) -> bool:
     content = message.get("content")
-    is_assistant = message.get("role") == "assistant"
-    return is_assistant and isinstance(content, str) and OPEN in content and not message.get("tool_calls")
+    return message.get("role") == "assistant" and isinstance(content, str) and OPEN in content

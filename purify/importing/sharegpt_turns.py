@@ -1,7 +1,8 @@
 """One ShareGPT or LLaMA-Factory message as a turn or a reply.
 
-{"from": "function_call", "value": "{\"name\": \"search\", \"arguments\": {\"query\": \"rice\"}}"}
-{"role": "assistant", "content": [{"type": "reasoning", "value": "..."}, {"type": "tool_call", "value": "{...}"}]}
+from: function_call   value: {"name": "search", "arguments": {"query": "rice"}}
+from: observation     value: {"recipes": []}
+role: assistant       content: [{"type": "reasoning", "value": "..."}, {"type": "tool_call", "value": "{...}"}]
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from purify.importing.call_text import json_calls, read_call_turn, read_generated
+from purify.importing.call_json import json_calls
+from purify.importing.call_text import read_call_turn, read_generated
 from purify.importing.checks import as_list, as_object, json_text, leftover, optional_string, string, wrong
 from purify.importing.content import read_content
 from purify.importing.turns import Reply, Result, Turn
@@ -30,7 +32,7 @@ _ROLES = {
 _USUAL = frozenset({("human", "user"), ("gpt", "assistant"), ("function_call", "assistant"), ("observation", "tool")})
 
 _RESPONSE_TAG = re.compile(r"</?tool_response>")
-_EXECUTION = re.compile(r"EXECUTION RESULT of \[([^\]\n]*)\]:\n")  # OpenHands' fn_call_converter.py
+_ENVELOPE = frozenset({"content", "name", "tool_call_id"})
 
 
 def read_turn(message: Mapping[str, Any], path: str, keys: tuple[str, str]) -> Turn:
@@ -75,7 +77,7 @@ def read_parts_turn(message: Mapping[str, Any], path: str) -> Turn:
         part = as_object(item, here)
         kind = string(part, "type", here)
         plain = plain and len(part) == 2
-        if kind == "tool_call":
+        if kind in ("tool_call", "tool_calls"):
             read, unread = json_calls(string(part, "value", here))
             calls += read
             plain = plain and not unread and len(read) == 1
@@ -113,7 +115,7 @@ def split_results(text: str | None, calls: int) -> list[Result]:
         return [Result(None)]
     if "<tool_response>" in text:
         return [_result(piece) for piece in map(str.strip, _RESPONSE_TAG.split(text)) if piece] or [Result("")]
-    if text.lstrip().startswith("["):
+    if text.lstrip().startswith("[") and (calls > 1 or '"content"' in text):
         try:
             found = json.loads(text)
         except (ValueError, RecursionError):
@@ -124,9 +126,7 @@ def split_results(text: str | None, calls: int) -> list[Result]:
 
 
 def _result(text: str) -> Result:
-    if wrapping := _EXECUTION.match(text):
-        return Result(text[wrapping.end() :], name=wrapping[1])
-    if text.startswith("{"):
+    if text.startswith("{") and '"content"' in text:
         try:
             found = json.loads(text)
         except (ValueError, RecursionError):
@@ -138,12 +138,12 @@ def _result(text: str) -> Result:
 
 def _is_envelope(value: object) -> bool:
     """`{"name": ..., "content": ...}`: a result with the name or id of its call, as Hermes models are shown them."""
-    return isinstance(value, dict) and "content" in value and value.keys() <= {"content", "name", "tool_call_id"}
+    return isinstance(value, dict) and "content" in value and len(value) > 1 and value.keys() <= _ENVELOPE
 
 
 def _unwrap(value: Any) -> Result:
     name = None
-    if _is_envelope(value) and len(value) > 1:
+    if _is_envelope(value):
         value, name = value["content"], value.get("name")
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return Result(text, name=name if isinstance(name, str) else None)

@@ -5,10 +5,8 @@ purify import dump.jsonl -o rollouts/
 
 from __future__ import annotations
 
-import gc
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -59,24 +57,23 @@ class _Import:
     config: ImportConfig
 
     def __call__(self, unit: Unit, sink: ShardSink) -> None:
-        with _no_collector():
-            for segment in unit:
-                importer = importer_named(self.formats[segment.name])
-                rules = _rules(self.config.rules or importer.default_rules)
-                batch: list[Trajectory] = []
-                records = 0
-                for read in read_segment(self.root, segment):
-                    context = RecordContext(segment.name, read.row, rules, self.config)
-                    rows = _convert(importer, read, context, sink)
-                    if rows is None:
-                        continue
-                    batch += rows
-                    records += 1
-                    if len(batch) >= BATCH_ROWS:
-                        sink.append(to_table(batch), records=records)
-                        batch, records = [], 0
-                if records:
+        for segment in unit:
+            importer = importer_named(self.formats[segment.name])
+            rules = _rules(self.config.rules or importer.default_rules)
+            batch: list[Trajectory] = []
+            records = 0
+            for read in read_segment(self.root, segment):
+                context = RecordContext(segment.name, read.row, rules, self.config)
+                rows = _convert(importer, read, context, sink)
+                if rows is None:
+                    continue
+                batch += rows
+                records += 1
+                if len(batch) >= BATCH_ROWS:
                     sink.append(to_table(batch), records=records)
+                    batch, records = [], 0
+            if records:
+                sink.append(to_table(batch), records=records)
 
 
 def import_dump(
@@ -177,15 +174,3 @@ def _count(rows: list[Trajectory], counts: Counter[str]) -> None:
 @cache
 def _rules(name: str) -> Rules:
     return Rules.load(name)
-
-
-@contextmanager
-def _no_collector() -> Iterator[None]:
-    """Rows have no cycles, and tracing millions of live ones again and again takes most of an import's time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

@@ -7,19 +7,18 @@ Built in are `mathcoder`, `mint` and `tora`; each preset names the files of the 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 from pydantic import ValidationError
 
-from purify.digests import digest
 from purify.errors import RejectedRecordError
 from purify.importing.base import Record, RecordContext
-from purify.importing.checks import json_text, number, wrong
+from purify.importing.checks import json_text, wrong
 from purify.importing.presets import Preset, built_in, load
-from purify.importing.tagged_turns import Block, build_turns, conversations, dig, tool_of
+from purify.importing.tagged_fields import Position, dig, first_of, label, reward, sample_index, task_name, without
+from purify.importing.tagged_turns import Block, build_turns, conversations, refusal, tool_of
 from purify.importing.turns import Turn, build_steps
 from purify_schemas import Message, Source, Trajectory
 from purify_schemas.names import FinishReason
@@ -58,10 +57,10 @@ def _recognised(record: Record) -> tuple[Preset, list[str]] | None:
 
 
 def _read(record: Record, context: RecordContext, preset: Preset) -> list[Trajectory]:
-    key, value = _first(record, preset.turns)
+    key, value = first_of(record, preset.turns)
     if key is None:
         raise RejectedRecordError(f"{' or '.join(preset.turns)} is missing")
-    asked, question = _first(record, preset.prompt)
+    asked, question = first_of(record, preset.prompt)
     if question is not None and not isinstance(question, str):
         raise wrong(str(asked), question, "a string")
     samples = conversations(value, key, None if question is None else Message(role="user", content=question), preset)
@@ -69,14 +68,12 @@ def _read(record: Record, context: RecordContext, preset: Preset) -> list[Trajec
     told = [preset.answer, preset.reference, preset.reward, preset.sample, preset.model]
     if several or isinstance(value, str):
         told.append(preset.prompt)
-    used = [key, *(path for paths in told if (path := _first(record, paths)[0]) is not None)]
+    used = [key, *(path for paths in told if (path := first_of(record, paths)[0]) is not None)]
     shared: dict[str, Any] = {
-        "source": Source(
-            framework=preset.framework, format=f"tagged:{preset.name}", model=_label(record, preset.model)
-        ),
-        "task_id": _task(record, preset),
+        "source": Source(framework=preset.framework, format=f"tagged:{preset.name}", model=label(record, preset.model)),
+        "task_id": task_name(record, preset),
         "tool_states": {tool.name: tool.state for tool in preset.tools},
-        "extra": json_text(_without(record, [path.split(".") for path in used]), "the record"),
+        "extra": json_text(without(record, [path.split(".") for path in used]), "the record"),
     }
     rows = []
     for position, blocks in enumerate(samples):
@@ -85,9 +82,9 @@ def _read(record: Record, context: RecordContext, preset: Preset) -> list[Trajec
             context.trajectory(
                 record=record,
                 sample=position,
-                sample_index=position if several else _sample_index(record, preset),
-                reward=_reward(record, preset, at),
-                reference=_label(record, preset.reference),
+                sample_index=position if several else sample_index(record, preset),
+                reward=reward(record, preset, at),
+                reference=label(record, preset.reference),
                 **shared,
                 **_conversation(blocks, record, context, preset, at),
             )
@@ -96,11 +93,11 @@ def _read(record: Record, context: RecordContext, preset: Preset) -> list[Trajec
 
 
 def _conversation(
-    blocks: Sequence[Block], record: Record, context: RecordContext, preset: Preset, at: tuple[int, int] | None
+    blocks: Sequence[Block], record: Record, context: RecordContext, preset: Preset, at: Position | None
 ) -> dict[str, Any]:
     """Messages, steps, answer and finish reason of one sample."""
     blocks, cut = _uncut(list(blocks), preset)
-    answer = _label(record, preset.answer, at)
+    answer = label(record, preset.answer, at)
     ended = False
     if preset.answer_block and not cut and [block.kind for block in blocks[-2:]] == ["text", "text"]:
         answer, ended = blocks[-1].text, True
@@ -137,8 +134,8 @@ def _judge_unanswered(turn: Turn, record: Record, preset: Preset) -> None:
     tool = tool_of(call, preset.tools)
     verdict = dig(record, tool.accepted) if tool is not None and tool.accepted else None
     if tool is not None and isinstance(verdict, bool):
-        status = "ok" if verdict else "rejected"
-        turn.calls[-1] = call.model_copy(update={"status": status, "status_source": tool.accepted})
+        ended = {"status": "ok"} if verdict else {"status": "rejected", "error_type": refusal(tool)}
+        turn.calls[-1] = call.model_copy(update={**ended, "status_source": tool.accepted})
 
 
 def _finish(turns: Sequence[Turn], cut: bool, ended: bool, record: Record, preset: Preset) -> FinishReason:
@@ -149,64 +146,6 @@ def _finish(turns: Sequence[Turn], cut: bool, ended: bool, record: Record, prese
         return "max_turns"
     last = turns[-1] if turns else None
     final = last is not None and not last.calls and not last.replies and preset.final
-    if ended or (final and last is not None and re.search(re.escape(final), last.reasoning or "")):
+    if ended or (final and last is not None and final in (last.reasoning or "")):
         return "stop"
     return "unknown"
-
-
-def _first(record: Record, keys: Sequence[str]) -> tuple[str | None, Any]:
-    return next(((key, value) for key in keys if (value := dig(record, key)) is not None), (None, None))
-
-
-def _of_sample(key: str, value: Any, at: tuple[int, int] | None) -> Any:
-    """A list beside several samples has one value each."""
-    if at is None or not isinstance(value, list):
-        return value
-    if len(value) != at[1]:
-        raise RejectedRecordError(f"{key} has {len(value)} values for {at[1]} samples")
-    return value[at[0]]
-
-
-def _label(record: Record, keys: Sequence[str], at: tuple[int, int] | None = None) -> str | None:
-    """A text; numbers and structures as JSON."""
-    key, value = _first(record, keys)
-    value = _of_sample(str(key), value, at)
-    return value if value is None or isinstance(value, str) else json_text(value, str(key))
-
-
-def _reward(record: Record, preset: Preset, at: tuple[int, int] | None) -> float | None:
-    key, value = _first(record, preset.reward)
-    value = _of_sample(str(key), value, at)
-    if value is None or isinstance(value, bool):
-        return None if value is None else float(value)
-    if (reward := number(value)) is None:
-        raise wrong(str(key), value, "a finite number or a boolean")
-    return reward
-
-
-def _sample_index(record: Record, preset: Preset) -> int | None:
-    key, value = _first(record, preset.sample)
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-        raise wrong(str(key), value, "a whole number")
-    return value
-
-
-def _task(record: Record, preset: Preset) -> str | None:
-    named = [name for key in preset.task if (name := _label(record, [key])) is not None]
-    text = _label(record, [preset.task_text]) if preset.task_text else None
-    return "/".join([*named, *([digest(text)[:8]] if text is not None else [])]) if named else None
-
-
-def _without(record: Mapping[str, Any], paths: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """The record without the members at these paths, and without objects that become empty by it."""
-    kept: dict[str, Any] = {}
-    for key, value in record.items():
-        inside = [path[1:] for path in paths if path[0] == key]
-        if [] in inside:
-            continue
-        if inside and isinstance(value, Mapping):
-            value = _without(value, inside)
-            if not value:
-                continue
-        kept[key] = value
-    return kept

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from purify.errors import RejectedRecordError
 from purify.failures.rules import Outcome
 from purify.importing.base import dump_json
-from purify.importing.checks import as_object, json_text, optional_string, wrong
+from purify.importing.checks import as_object, json_text, leftover, optional_string, wrong
 from purify.importing.presets import Fence, Kind, Preset, Tool
 from purify.importing.turns import Reply, Result, Turn
 from purify_schemas import Call, Message
@@ -24,7 +24,7 @@ class Block(NamedTuple):
 
     kind: Kind
     text: str | None
-    extra: str | None = None
+    extra: Mapping[str, Any] | None = None
 
 
 def conversations(value: object, path: str, question: Message | None, preset: Preset) -> list[list[Block]]:
@@ -46,17 +46,19 @@ def build_turns(blocks: Iterable[Block], preset: Preset) -> tuple[list[Message],
     """The prompt, and the turns with their replies. A call without a reply is left for the caller to judge."""
     prompt: list[Message] = []
     turns: list[Turn] = []
+    rest: list[list[Mapping[str, Any]]] = []
     for block in blocks:
         match block.kind:
             case "system" | "user" | "result":
                 role = "tool" if block.kind == "result" else block.kind
-                reply = Reply(Message(role=role, content=block.text, extra=block.extra))
+                reply = Reply(Message(role=role, content=block.text, extra=json_text(block.extra, "a turn")))
                 if not turns:
                     prompt.append(reply.message)
                     continue
                 if role == "tool":
                     reply.results.append(Result(block.text, flag=_flag(block.text, turns[-1], preset)))
                 turns[-1].replies.append(reply)
+                continue
             case "model":
                 turns.append(_parse(block.text or "", preset))
             case "text" | "code":
@@ -65,12 +67,27 @@ def build_turns(blocks: Iterable[Block], preset: Preset) -> tuple[list[Message],
                 if block.kind == "code":
                     turns[-1].calls.append(_call(preset.tools[0], block.text or ""))
                 else:
-                    turns[-1].reasoning = "\n".join(filter(None, (turns[-1].reasoning, block.text)))
+                    turns[-1].reasoning = _joined(turns[-1].reasoning, block.text)
+        rest += [[] for _ in turns[len(rest) :]]
+        if block.extra:
+            rest[-1].append(block.extra)
+    for turn, parts in zip(turns, rest, strict=True):
+        turn.extra = json_text({"parts": parts} if parts else None, "a turn")
     return prompt, turns
+
+
+def _joined(before: str | None, text: str | None) -> str | None:
+    """Texts in a row are one stretch of reasoning; some sources break a long text off and go on in the next one."""
+    return "\n".join((before, text)) if before is not None and text is not None else before if text is None else text
 
 
 def tool_of(call: Call, tools: Sequence[Tool]) -> Tool | None:
     return next((tool for tool in tools if tool.name == call.name), None)
+
+
+def refusal(tool: Tool) -> str | None:
+    """The error type of a refused call."""
+    return "wrong_answer" if tool.answers else None
 
 
 def _block(value: object, path: str, preset: Preset) -> Block:
@@ -87,7 +104,7 @@ def _block(value: object, path: str, preset: Preset) -> Block:
         kind = "result"
     if kind in {"code", "model"} and text is None:
         raise wrong(f"{path}.{preset.content}", text, "a string")
-    return Block(kind, text, json_text({k: v for k, v in turn.items() if k not in {key, preset.content}}, path))
+    return Block(kind, text, leftover(turn, {key, preset.content}) or None)
 
 
 def _unfenced(block: Block, fence: Fence | None) -> Iterator[Block]:
@@ -101,7 +118,7 @@ def _unfenced(block: Block, fence: Fence | None) -> Iterator[Block]:
         if before := block.text[start : match.start()]:
             yield Block("model", before)
         regular = match.group() == f"\n{fence.open}{match.group(1)}{fence.close}\n"
-        yield Block("result", match.group(1), None if regular else dump_json({"fenced": match.group()}))
+        yield Block("result", match.group(1), None if regular else {"fenced": match.group()})
         start = match.end()
     if rest := block.text[start:]:
         yield Block("model", rest)
@@ -110,7 +127,7 @@ def _unfenced(block: Block, fence: Fence | None) -> Iterator[Block]:
 def _parse(text: str, preset: Preset) -> Turn:
     """Split a model turn where the environment saw a call begin; all that follows belongs to the action."""
     text = text.removeprefix(preset.prefix).removesuffix(preset.suffix)
-    failed = [Call(status="malformed", error_type="no_call", status_source=f"preset:{preset.name}")]
+    failed = [Call(status="malformed", error_type="unparsable_call", status_source=f"preset:{preset.name}")]
     for tool in preset.tools:
         if tool.open is None or tool.close is None or tool.open not in text:
             continue
@@ -136,16 +153,8 @@ def _flag(text: str | None, turn: Turn, preset: Preset) -> Outcome | None:
     if not text or not turn.calls:
         return None
     if preset.unparsed and preset.unparsed in text:
-        return Outcome("malformed", "no_call", f"preset:{preset.name}")
+        return Outcome("malformed", "unparsable_call", f"preset:{preset.name}")
     tool = tool_of(turn.calls[-1], preset.tools)
     if tool is not None and tool.refused and tool.refused in text:
-        return Outcome("rejected", None, f"preset:{preset.name}")
+        return Outcome("rejected", refusal(tool), f"preset:{preset.name}")
     return None
-
-
-def dig(record: Mapping[str, Any], dotted: str) -> Any:
-    """The member at a dotted key; None where there is none."""
-    value: Any = record
-    for key in dotted.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value

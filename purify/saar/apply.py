@@ -53,13 +53,13 @@ def apply_edits(
 def undo_edits(table: pa.Table) -> pa.Table:
     """A purified table -> the raw table it came from, value for value."""
     offsets, steps = flat_list(table.column("steps"))
-    provenance = table.column("provenance").combine_chunks()
-    edit_offsets, edits = flat_list(pa.chunked_array([pc.struct_field(provenance, "edits")]))
+    provenance = _whole(table.column("provenance"))
+    edit_offsets, edits = flat_list(pc.struct_field(provenance, "edits"))
     accepted = np.asarray(pc.struct_field(edits, "accepted"))
     rows_of_edits = np.repeat(np.arange(len(table)), np.diff(edit_offsets))[accepted]
     edits = edits.filter(pa.array(accepted))
-    removed_offsets, removed = flat_list(pa.chunked_array([pc.struct_field(edits, "removed")]))
-    run_offsets, runs = flat_list(pa.chunked_array([pc.struct_field(edits, "raw_steps")]))
+    removed_offsets, removed = flat_list(pc.struct_field(edits, "removed"))
+    run_offsets, runs = flat_list(pc.struct_field(edits, "raw_steps"))
 
     extra = np.diff(run_offsets) - 1
     counts = np.diff(offsets) + np.bincount(rows_of_edits, weights=extra, minlength=len(table)).astype(np.int64)
@@ -89,14 +89,17 @@ def undo_edits(table: pa.Table) -> pa.Table:
     )
 
 
-def flat_list(chunks: pa.ChunkedArray) -> tuple[Ints, pa.Array]:
+def flat_list(column: pa.ChunkedArray | pa.ListArray) -> tuple[Ints, pa.Array]:
     """Offsets (int64, starting at 0) and flat values of a list column, whatever its chunks and slices."""
-    array = chunks.combine_chunks() if isinstance(chunks, pa.ChunkedArray) else chunks
-    if isinstance(array, pa.ChunkedArray):
-        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], chunks.type)
+    array = _whole(column) if isinstance(column, pa.ChunkedArray) else column
     offsets = np.asarray(array.offsets).astype(np.int64)
     values = array.values.slice(int(offsets[0]), int(offsets[-1] - offsets[0]))
     return offsets - offsets[0], values
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    # combine_chunks copies even a single chunk, which is what a row group gives.
+    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks or [pa.array([], column.type)])
 
 
 def _ints(struct: pa.StructArray, name: str) -> Ints:
@@ -121,7 +124,7 @@ def _recombine(
         if more is not None and len(more):
             child = pa.chunked_array([child, pc.struct_field(more, field.name)])
         taken = child.take(sides[field.name])
-        children.append(taken.combine_chunks() if isinstance(taken, pa.ChunkedArray) else taken)
+        children.append(_whole(taken) if isinstance(taken, pa.ChunkedArray) else taken)
     return pa.StructArray.from_arrays(children, fields=list(kind))
 
 
@@ -143,7 +146,7 @@ def _provenance(
     stale: list[StaleFrom | None] = [stale_from(list(found)) for found in edits]
     size = len(table)
     fields = {
-        "parent_id": table.column("trajectory_id").combine_chunks(),
+        "parent_id": _whole(table.column("trajectory_id")),
         "online": pa.array(np.zeros(size, dtype=bool)),
         "mixed_in": pa.array(~selected),
         "stale_from": column(stale, PROVENANCE.field("stale_from").type),

@@ -56,10 +56,10 @@ class _Steps:
         self.offsets, steps = flat_list(table.column("steps"))
         self._call_offsets, calls = flat_list(pc.struct_field(steps, "calls"))
         self.failed_calls = _truth(pc.is_in(pc.struct_field(calls, "status"), value_set=pa.array(sorted(FAILED))))
-        self._calls = list(map(CallView, *(pc.struct_field(calls, name).to_pylist() for name in CallView._fields)))
+        self._calls = list(map(CallView, *(_strings(pc.struct_field(calls, name)) for name in CallView._fields)))
         self._observation_offsets, self._messages = flat_list(pc.struct_field(steps, ["observation", "messages"]))
         self._human_before = _before(_truth(pc.equal(pc.struct_field(self._messages, "role"), "user")))
-        self._boundary = pc.struct_field(steps, "boundary").to_pylist()
+        self._boundary = _strings(pc.struct_field(steps, "boundary"))
         self._has_ids = _truth(
             pc.or_(
                 pc.is_valid(pc.struct_field(steps, ["reasoning", "token_ids"])),
@@ -68,7 +68,7 @@ class _Steps:
         ).tolist()
         # Raw texts are long: only the comparison of whole calls reads them.
         raw = pc.struct_field(steps, ["action", "text"])
-        self._raw = raw.to_pylist() if config.compare == "call" else [None] * len(steps)
+        self._raw = _strings(raw) if config.compare == "call" else [None] * len(steps)
         self._states = table.column("tool_state").to_pylist()
 
     @property
@@ -101,6 +101,12 @@ class _Steps:
         first, last = int(self._observation_offsets[step]), int(self._observation_offsets[step + 1])
         contents = pc.struct_field(self._messages.slice(first, last - first), "content").to_pylist()
         return "\n".join(content or "" for content in contents)
+
+
+def _strings(array: pa.StringArray) -> list[str | None]:
+    """As `to_pylist`, through numpy: several times faster."""
+    values: list[str | None] = array.to_numpy(zero_copy_only=False).tolist()
+    return values
 
 
 def _truth(array: pa.BooleanArray) -> npt.NDArray[np.bool_]:

@@ -12,10 +12,9 @@ import ast
 import re
 import symtable
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
@@ -23,6 +22,7 @@ Scoped = Function | ast.Lambda | ast.ClassDef | Comprehension
 _COMPREHENSIONS = {"ListComp": "listcomp", "SetComp": "setcomp", "DictComp": "dictcomp", "GeneratorExp": "genexpr"}
 # The parts of a function, lambda or class that run outside it.
 _HEADER = ("decorator_list", "args", "returns", "bases", "keywords")
+_NO_NODES = frozenset(["attr", "ctx", "id", "op", "ops"])
 # What the parser raises on text that a model wrote: bad syntax, NUL bytes and lone surrogates, nesting, huge inputs.
 _PARSE_ERRORS = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
 _MAGIC = re.compile(r"(\s*)((?:[\w.,\s\[\]]+=\s*)?[%!].*|\?.*|[\w.%]+\?{1,2}\s*)")
@@ -82,9 +82,9 @@ def is_python(code: str) -> bool:
 
 
 def walk(root: ast.AST, cell: Cell) -> Iterator[tuple[ast.AST, Scope | None]]:
-    """Every node below `root` in source order, with the outermost scope it is in: None is the module itself.
+    """Every node from `root` down in source order, with the outermost scope it is in: None is the module itself.
 
-    The first iterable of a comprehension runs outside it and comes twice, once each way.
+    The first iterable of a comprehension runs outside it and comes twice, once each way. Contexts and operators are left out.
     """
     stack: list[tuple[ast.AST, Scope | None]] = [(root, None)]
     while stack:
@@ -92,19 +92,30 @@ def walk(root: ast.AST, cell: Cell) -> Iterator[tuple[ast.AST, Scope | None]]:
         yield node, scope
         if scope is None and isinstance(node, Scoped):
             inside = cell.scope(node)
-            header = chain.from_iterable(_nodes(getattr(node, field, None)) for field in _HEADER)
-            below: list[tuple[ast.AST, Scope | None]] = [(child, None) for child in header]
             if isinstance(node, Comprehension):
-                below = [(node.generators[0].iter, None)]
-            outside = {id(child) for child, _ in below}
-            below += [(child, inside) for child in ast.iter_child_nodes(node) if id(child) not in outside]
+                below = [(child, inside) for child in _children(node)]
+                below.insert(0, (node.generators[0].iter, None))
+            else:
+                header = [child for field in _HEADER for child in _children(node, [field])]
+                body = [child for child in _children(node) if child not in header]
+                below = [*((child, None) for child in header), *((child, inside) for child in body)]
         else:
-            below = [(child, scope) for child in ast.iter_child_nodes(node)]
-        stack.extend(reversed(below))
+            below = [(child, scope) for child in _children(node)]
+        below.reverse()
+        stack += below
 
 
-def _nodes(field: object) -> list[ast.AST]:
-    return [item for item in (field if isinstance(field, list) else [field]) if isinstance(item, ast.AST)]
+def _children(node: ast.AST, fields: Sequence[str] | None = None) -> list[ast.AST]:
+    found: list[ast.AST] = []
+    for field in node._fields if fields is None else fields:
+        if field in _NO_NODES:
+            continue
+        value = getattr(node, field, None)
+        if isinstance(value, ast.AST):
+            found.append(value)
+        elif isinstance(value, list):
+            found += [item for item in value if isinstance(item, ast.AST)]
+    return found
 
 
 def _parse(source: str) -> tuple[ast.Module, symtable.SymbolTable] | None:
@@ -129,7 +140,9 @@ def _scopes(module: symtable.SymbolTable) -> dict[tuple[str, int], Scope]:
         scope = Scope(
             frozenset(s.get_name() for t in runs_now for s in t.get_symbols() if s.is_global() and s.is_referenced()),
             frozenset(s.get_name() for t in below for s in t.get_symbols() if s.is_global() and s.is_referenced()),
-            frozenset(s.get_name() for t in below for s in t.get_symbols() if s.is_declared_global() and s.is_assigned()),
+            frozenset(
+                s.get_name() for t in below for s in t.get_symbols() if s.is_declared_global() and s.is_assigned()
+            ),
         )
         key = (table.get_name(), table.get_lineno())
         if twin := scopes.get(key):  # two lambdas on one line cannot be told apart

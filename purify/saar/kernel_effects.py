@@ -30,6 +30,7 @@ _CHANGES_FIRST_ARGUMENT = frozenset(
     """copyto fill_diagonal heapify heappop heappush heappushpop heapreplace insort insort_left insort_right next putmask
     shuffle""".split()
 )
+_CONTAINER_METHODS = frozenset("append clear extend insert pop remove setdefault update".split())
 _LOOKUPS = frozenset("enumerate filter get items iter map reversed setdefault values zip".split())
 _SYMBOLS = frozenset(["Symbol", "symbols"])
 _CONTAINERS = (ast.List, ast.ListComp, ast.Set, ast.SetComp, ast.Dict, ast.DictComp)
@@ -70,7 +71,7 @@ class Namespace:
                     self.functions[node.name] = node, cell
                 if isinstance(node, ast.ClassDef):
                     methods = [m for m in node.body if isinstance(m, Function)]
-                    self.mutators |= {m.name for m in methods if any(_stored(n) or _method(n) for n in ast.walk(m))}
+                    self.mutators |= {m.name for m in methods if any(_changed(n, self) for n in ast.walk(m))}
                 self.seeded |= isinstance(node, ast.Call) and self.dotted(node.func, scope).rpartition(".")[2] in SEEDS
 
     def _bind(self, found: Binding, sure: bool) -> None:
@@ -149,7 +150,7 @@ def changes(nodes: Iterable[ast.AST], cell: Cell, known: Namespace) -> tuple[lis
                 return [], beyond
             for target, source in _aliases(node):
                 shared.setdefault(target, set()).update(_references(source))
-            for name in _changed(node, scope, known):
+            for name in _changed(node, known):
                 if scope is None or name in scope.later:
                     changed[name] = None
             if isinstance(node, ast.Name) and node.id in known.functions and node.id not in entered:
@@ -159,3 +160,113 @@ def changes(nodes: Iterable[ast.AST], cell: Cell, known: Namespace) -> tuple[lis
     for name in queue:
         queue.extend(sorted(shared.pop(name, set())))
     return [name for name in dict.fromkeys(queue) if name not in known.imports], None
+
+
+def _beyond(node: ast.AST, scope: Scope | None, known: Namespace) -> str | None:
+    match node:
+        case ast.Await() | ast.AsyncFor() | ast.AsyncWith() if scope is None:
+            return "has a top-level await"
+        case ast.Name(id=name, ctx=ast.Load()) if name in OPAQUE and name not in known.keys:
+            return f"cannot be analysed ({name})"
+        case ast.Attribute(attr="__dict__"):
+            return "cannot be analysed (__dict__)"
+        case ast.Attribute(ctx=ast.Store() | ast.Del()) | ast.Subscript(ctx=ast.Store() | ast.Del()):
+            return _module_state(node, scope, known)
+        case ast.Call(func=ast.Attribute(value=ast.Attribute() as owner, attr=name)) if name in _CONTAINER_METHODS:
+            return _module_state(owner, scope, known)
+        case ast.Call():
+            return reach(known.dotted(node.func, scope), node, known.seeded)
+    return None
+
+
+def _module_state(node: ast.expr, scope: Scope | None, known: Namespace) -> str | None:
+    """`mp.dps = 50`, `os.environ["x"] = "y"`, `sys.path.append(p)`, `getcontext().prec = 50`."""
+    root = _root(node)
+    if root in known.imports and (scope is None or root in scope.later):
+        return f"changes settings ({ast.unparse(node)})"
+    return None
+
+
+def _changed(node: ast.AST, known: Namespace) -> list[str]:
+    """Names whose objects this node itself changes."""
+    match node:
+        case ast.Attribute(ctx=ast.Store() | ast.Del()) | ast.Subscript(ctx=ast.Store() | ast.Del()):
+            return _references(node)
+        case ast.AugAssign(target=ast.Name(id=name), value=value) if isinstance(value, _CONTAINERS):
+            return [name]  # in place, so its aliases change too
+        case ast.Call(func=func, args=args, keywords=keywords):
+            found = [w.value for w in keywords if w.arg == "out"]
+            if isinstance(func, ast.Attribute) and (
+                _mutates(func.attr) or func.attr in known.mutators or any(w.arg == "inplace" for w in keywords)
+            ):
+                found.append(func.value)
+            name = func.attr if isinstance(func, ast.Attribute) else func.id if isinstance(func, ast.Name) else ""
+            if name in _CHANGES_FIRST_ARGUMENT:
+                found += args[:1]
+            return [name for expr in found for name in _references(expr)]
+    return []
+
+
+def _mutates(method: str) -> bool:
+    return method in MUTATING_METHODS or method.startswith(_MUTATING_PREFIXES)
+
+
+def _is_steady(value: ast.expr) -> bool:
+    """Whether evaluating it twice gives equal, unchangeable values."""
+    match value:
+        case ast.Constant():
+            return True
+        case ast.UnaryOp(operand=ast.Constant()):
+            return True
+        case ast.Tuple(elts=elts):
+            return all(map(_is_steady, elts))
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=args, keywords=keywords):
+            return name in _SYMBOLS and all(map(_is_steady, [*args, *(word.value for word in keywords)]))
+    return False
+
+
+def _aliases(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+    """Names that this node binds to (a part of) an object that other names hold."""
+    match node:
+        case ast.Assign(targets=targets, value=value):
+            pass
+        case ast.NamedExpr(target=target, value=value) | ast.AnnAssign(target=target, value=ast.expr() as value):
+            targets = [target]
+        case ast.For(target=target, iter=value) | ast.comprehension(target=target, iter=value):
+            targets = [target]
+        case ast.withitem(context_expr=value, optional_vars=ast.expr() as target):
+            targets = [target]
+        case _:
+            return
+    for target in targets:
+        for name in ast.walk(target):
+            if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store):
+                yield name.id, value
+
+
+def _references(expr: ast.expr) -> list[str]:
+    """Names whose object the expression gives back, whole or in part."""
+    match expr:
+        case ast.Name(id=name):
+            return [name]
+        case ast.Attribute(value=value) | ast.Subscript(value=value) | ast.Starred(value=value):
+            return _references(value)
+        case ast.Tuple(elts=elts) | ast.List(elts=elts):
+            return [name for element in elts for name in _references(element)]
+        case ast.IfExp(body=body, orelse=orelse):
+            return _references(body) + _references(orelse)
+        case ast.Call(func=ast.Attribute(value=value, attr=name)) if name in _LOOKUPS:
+            return _references(value)
+        case ast.Call(func=ast.Name(id=name), args=args) if name in _LOOKUPS:
+            return [name for argument in args for name in _references(argument)]
+    return []
+
+
+def _root(expr: ast.expr) -> str:
+    while not isinstance(expr, ast.Name):
+        match expr:
+            case ast.Attribute(value=inner) | ast.Subscript(value=inner) | ast.Call(func=inner):
+                expr = inner
+            case _:
+                return ""
+    return expr.id

@@ -1,4 +1,4 @@
-"""Which line of a cell failed, read from the traceback text.
+"""How far a failed cell ran: the line that the traceback text points at, and the statements up to it.
 
 Understood: plain Python (`File "<stdin>", line 3, in <module>`) and the forms of IPython 7 and 8 (`Cell In[4], line 5`,
 `Input In [3], in <cell line: 7>()`, `<ipython-input-4-abc> in <module>` with `----> 7 code`), with colours. The frame that
@@ -10,11 +10,14 @@ Try it: `python -c "from purify.saar.kernel_traceback import failing_line as f; 
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Sequence
 
+from purify.saar.kernel_cells import Cell, Function
+
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
-_START = "Traceback (most recent call last)"
+TRACEBACK = "Traceback (most recent call last)"
 _FRAME = re.compile(
     r"Cell In ?\[\d+\], line (?P<cell>\d+)(?P<inner>, in (?!<module>|<cell line)[^\n]*)?"
     r"|Input In ?\[\d+\], in <(?:module>|cell line: \d+>)"
@@ -29,7 +32,7 @@ def failing_line(lines: Sequence[str], result: str | None, leading_blank: int = 
 
     `lines` is the cell without the `leading_blank` blank lines at its top, which plain Python counts and IPython does not.
     """
-    text = _ANSI.sub("", result or "").rpartition(_START)[2]
+    text = _ANSI.sub("", result or "").rpartition(TRACEBACK)[2]
     unproven: int | None = None
     for frame in _FRAME.finditer(text):
         if frame["inner"]:
@@ -55,3 +58,55 @@ def _same_text(lines: Sequence[str], number: int, shown: str) -> int | None:
         return number
     same = [i for i, line in enumerate(lines, start=1) if line.split() == wanted]
     return same[0] if len(same) == 1 else None
+
+
+def executed(cell: Cell, line: int | None) -> list[ast.AST]:
+    """The parts of the cell that may have run when it failed at this line (None: not known).
+
+    The failing statement itself counts as a whole where it is a loop, `try`, `with` or class, without its binding where it is a
+    simple one, and up to the line where it is an `if`. Where the line is not known, the last statement is the failing one.
+    """
+    body = cell.tree.body
+    if line is not None and (parts := _until(body, line)) is not None:
+        return parts
+    return [*body[:-1], *(part for statement in body[-1:] for part in _unfinished(statement, None))]
+
+
+def _until(body: Sequence[ast.stmt], line: int) -> list[ast.AST] | None:
+    """None where no statement can have failed there: the line is no frame of this block after all."""
+    ran = [statement for statement in body if (statement.end_lineno or statement.lineno) < line]
+    failing = [s for s in body if _first_line(s) <= line <= (s.end_lineno or s.lineno)]
+    if not failing or any(isinstance(s, Function) and line >= s.body[0].lineno for s in failing):
+        return None
+    return [*ran, *(_unfinished(failing[0], line) if len(failing) == 1 else failing)]
+
+
+def _first_line(statement: ast.stmt) -> int:
+    return min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", []))])
+
+
+def _unfinished(statement: ast.stmt, line: int | None) -> list[ast.AST]:
+    match statement:
+        case ast.Assign(targets=targets, value=value) if all(map(_is_plain, targets)):
+            return [value]
+        case ast.AnnAssign(target=ast.Name(), value=ast.expr() as value):
+            return [value]
+        case ast.Import(names=names):
+            return [ast.Import(names[:-1])]
+        case ast.ImportFrom(module=module, names=names, level=level):
+            return [ast.ImportFrom(module, names[:-1], level)]
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
+            return [*statement.decorator_list, statement.args]
+        case ast.If(test=test, body=body, orelse=orelse) if line is not None:
+            if line < body[0].lineno:
+                return [test]
+            branch = orelse if orelse and line >= _first_line(orelse[0]) else body
+            parts = _until(branch, line)
+            return [statement] if parts is None else [test, *parts]
+    return [statement]
+
+
+def _is_plain(target: ast.expr) -> bool:
+    """Names, or one flat tuple of names: storing to these cannot fail half-way."""
+    parts = target.elts if isinstance(target, ast.Tuple | ast.List) else [target]
+    return all(isinstance(part.value if isinstance(part, ast.Starred) else part, ast.Name) for part in parts)

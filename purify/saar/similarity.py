@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Protocol
 
 from purify.errors import PurifyError
@@ -67,12 +68,18 @@ class Embedding:
         return [min(1.0, max(0.0, float(vectors[row[a]] @ vectors[row[b]]))) for a, b in pairs]
 
 
-BACKENDS: dict[str, Callable[[SaarConfig], Similarity]] = {
-    "difflib": lambda config: Difflib(),
-    "embedding": lambda config: Embedding(config.embedding_model),
+BACKENDS: dict[str, Callable[[str | None], Similarity]] = {
+    "difflib": lambda model: Difflib(),
+    "embedding": Embedding,
 }
 
 
 def load_similarity(config: SaarConfig) -> Similarity:
     """The backend that `config.similarity` names. Raises `PurifyError` if its extra or its model is missing."""
-    return BACKENDS[config.similarity](config)
+    return _load(config.similarity, config.embedding_model)
+
+
+@cache
+def _load(backend: str, model: str | None) -> Similarity:
+    """One backend a process: an embedding model takes seconds to load."""
+    return BACKENDS[backend](model)

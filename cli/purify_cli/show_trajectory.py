@@ -1,0 +1,122 @@
+"""Draw a trajectory in the terminal: untouched steps on a line each, edits before and after side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from purify.reporting.passages import Numbered, Passage, passages
+from purify_cli.show_step import collapsed, difference, open_step
+from purify_cli.terminal import one_line, shorten
+from purify_schemas import Edit, Trajectory
+
+WIDE = 100
+"""Columns from which before and after stand side by side."""
+
+
+def show_trajectory(row: int, trajectory: Trajectory, console: Console, *, full: bool) -> None:
+    """Print one trajectory. `full` shortens nothing and opens the untouched steps; those of a raw one always are."""
+    found = passages(trajectory)
+    title = f"row {row:,} · {one_line(trajectory.trajectory_id, console.width - 20)}"
+    console.print(Rule(Text(title, style="bold"), align="left"))
+    console.print(Text(" · ".join(_facts(trajectory, found)), style="dim"))
+    for message in trajectory.messages if full else trajectory.messages[-1:]:
+        text = shorten(message.content or "", None if full else 3)
+        console.print(Text.assemble((f"{one_line(message.role, 20)}  ", "dim"), text))
+    console.print()
+    for passage in found:
+        if passage.edit is not None:
+            _show_edit(passage, passage.edit, console, full=full)
+            console.print()
+        elif full or trajectory.provenance is None:
+            console.print(_open(passage.after, full=full))
+        else:
+            (before, step), (after, _) = passage.before[0], passage.after[0]
+            console.print(collapsed(before, after, step, console.width))
+    for name, given in (("answer", trajectory.answer), ("reference", trajectory.reference)):
+        if given is not None:
+            console.print(Text.assemble((f"{name}  ", "dim"), shorten(given, None if full else 3)))
+    console.print()
+
+
+def _facts(trajectory: Trajectory, found: list[Passage]) -> Iterator[str]:
+    """What the line under the title says."""
+    width = 40
+    yield f"task {one_line(trajectory.task_id, width)}"
+    yield "no reward" if trajectory.reward is None else f"reward {trajectory.reward:.4g}"
+    raw, stored = sum(len(passage.before) for passage in found), len(trajectory.steps)
+    yield f"{stored} steps" if raw == stored else f"{raw} → {stored} steps"
+    if trajectory.finish_reason != "unknown":
+        yield f"finish {trajectory.finish_reason}"
+    if trajectory.source.file is not None:
+        yield f"{one_line(trajectory.source.file, width)} record {trajectory.source.row}"
+    provenance = trajectory.provenance
+    if provenance is None:
+        return
+    if provenance.mixed_in:
+        yield "left raw on purpose (fraction, apply_to)"
+    if provenance.online:
+        yield "edited while generating: there is no raw trajectory to show"
+    if provenance.stale_from is not None and any(step.action.logprobs is not None for step in trajectory.steps):
+        yield f"sampled log-probs stale from the {provenance.stale_from.part} of step {provenance.stale_from.step}"
+
+
+def _show_edit(passage: Passage, edit: Edit, console: Console, *, full: bool) -> None:
+    """The heading says what was done and why; then before and after, and for a shallow edit how the calls differ."""
+    console.print(Text("\n").join(_heading(edit)))
+    before = _open(passage.before, full=full)
+    if not edit.accepted:
+        console.print(Padding(before, (0, 0, 0, 2)))
+        return
+    after = _open(passage.after, full=full)
+    if console.width >= WIDE:
+        table = Table(expand=True, show_edge=False, pad_edge=False)
+        table.add_column("before", ratio=1)
+        table.add_column("after", ratio=1)
+        table.add_row(before, after)
+        console.print(table)
+    else:
+        for name, side in (("before", before), ("after", after)):
+            console.print(Text(name, style="bold"))
+            console.print(Padding(side, (0, 0, 0, 2)))
+    if edit.granularity == "shallow":
+        console.print(Text("difference of the calls", style="bold"))
+        console.print(difference(passage.before[0][1], passage.before[-1][1], full=full))
+
+
+def _heading(edit: Edit) -> Iterator[Text]:
+    steps = ", ".join(map(str, edit.raw_steps))
+    if edit.accepted:
+        yield Text(f"{edit.granularity} edit of steps {steps}", style="bold green")
+        yield Text(f"  {_what(edit)}")
+    else:
+        yield Text(f"not edited: steps {steps} ({edit.reason})", style="bold yellow")
+    if edit.detail is not None:
+        yield Text(f"  {shorten(edit.detail, 3)}")
+    backend = f" ({one_line(edit.backend, 20)})" if edit.backend else ""
+    for link in edit.links:
+        sim = "none, a call could not be parsed" if link.similarity is None else f"{link.similarity:.3f}"
+        if link.similarity is not None and edit.threshold is not None:
+            sim += f" {'<' if link.granularity == 'deep' else '≥'} gamma {edit.threshold:g}"
+        yield Text(f"  similarity of {link.from_step} and {link.to_step}: {sim} → {link.granularity}{backend}", "dim")
+    for gate in edit.gates:
+        # A refusal's detail is the edit's own.
+        detail = f": {shorten(gate.detail, 2)}" if gate.detail and gate.detail != edit.detail else ""
+        yield Text(f"  {one_line(gate.name, 20)} gate: {gate.verdict}{detail}", "dim")
+
+
+def _what(edit: Edit) -> str:
+    reasoning, action = edit.reasoning_from, edit.action_from
+    gone = [step for step in edit.raw_steps if step != action]
+    if reasoning == action:
+        return f"dropped step{'s' if len(gone) > 1 else ''} {', '.join(map(str, gone))}; step {action} stays as it is"
+    return f"kept the reasoning of step {reasoning}, grafted the call and result of step {action}"
+
+
+def _open(steps: Numbered, *, full: bool) -> RenderableType:
+    return Group(*(open_step(number, step, full=full) for number, step in steps))

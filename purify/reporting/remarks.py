@@ -1,0 +1,39 @@
+"""Say in plain words which number of a dataset is zero, or unknown, and should not be, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from purify.reporting.report import EditStats, Stats
+
+RULES = "do the failure rules fit these tools (purify import --rules)?"
+
+
+def remarks(report: Stats, *, recovered: int) -> Iterator[str]:
+    """One line each. `recovered` are the trajectories with a failed call that was corrected."""
+    calls = report.before
+    if not report.rows:
+        yield "the dataset has no rows"
+    elif not calls.calls:
+        yield "no tool call in any trajectory: was it imported with the right --format and --preset?"
+    elif not calls.failed:
+        yield f"no failed call, so purifying changes nothing: {RULES}"
+    elif not report.edits and not recovered:
+        yield "no failed call is followed by a successful one of the same tool, so purifying would change nothing"
+    unknown = calls.by_status.get("unknown", 0)
+    if calls.calls and unknown * 2 >= calls.calls:
+        yield f"{unknown:,} of {calls.calls:,} calls have no known status: {RULES}"
+    if report.edits and calls.failed:
+        yield from _of_edits(report.edits, report.rows)
+
+
+def _of_edits(edits: EditStats, rows: int) -> Iterator[str]:
+    if edits.rows_mixed_in == rows:
+        yield "no edit was made: every trajectory was left raw on purpose (--fraction, --apply-to)"
+    elif not sum(edits.accepted.values()):
+        yield "no edit was made: every failure was refused or never corrected; `purify inspect --refused` shows why"
+    if edits.state_unknown:
+        yield (
+            f"{edits.state_unknown:,} edits are of tools whose state is not declared: if such a tool changes files or "
+            "a session, clean again with --tool-state NAME=external (or python_kernel, stateless)"
+        )
