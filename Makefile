@@ -20,10 +20,12 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: setup
 	rm -rf demo
-	$(BIN)/purify import examples/demo.jsonl -o demo/rollouts
+	$(BIN)/purify import examples/demo.jsonl -o demo/rollouts \
+	    --tool-state python=stateless --tool-state lookup=stateless --tool-state book_slot=external
 	$(BIN)/purify clean demo/rollouts -o demo/purified
-	$(BIN)/purify stats demo/purified
 	$(BIN)/purify inspect demo/purified --edited --limit 3
+	$(BIN)/purify stats demo/purified
+	$(BIN)/purify verify demo/purified --parent demo/rollouts
 
 test: setup
 	$(BIN)/python -m pytest -n auto -q

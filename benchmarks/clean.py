@@ -1,7 +1,7 @@
 """Wall time and memory of `clean`, beside a bare Parquet copy and a row-by-row pass in the same run.
 
-    python -m benchmarks.clean                  # time: 20,000 trajectories, 100,000 steps, 60 % edited
-    python -m benchmarks.clean --memory         # peak memory at 1, 4 and 16 times the size
+python -m benchmarks.clean                  # time: 20,000 trajectories, 100,000 steps, 60 % edited
+python -m benchmarks.clean --memory         # peak memory at 1, 4 and 16 times the size
 """
 
 from __future__ import annotations

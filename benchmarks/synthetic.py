@@ -33,7 +33,7 @@ _LINES = (
     "matrix = [[row * column + {a} for column in range({c})] for row in range({c})]",
     "best = max(values, key=lambda value: (value % {b}, value))",
 )
-_WORDS = "so the next thing to check is whether this value can ever be larger than that bound because then".split()
+_WORDS = ["so", "the", "next", "value", "to", "check", "is", "whether", "this", "bound", "can", "ever", "grow", "then"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class _Generate:
 
     def __call__(self, unit: tuple[int, int], sink: ShardSink) -> None:
         for at in range(unit[0], unit[1], 500):
-            rows = [_trajectory(number) for number in range(at, min(at + 500, unit[1]))]
+            rows = [trajectory(number) for number in range(at, min(at + 500, unit[1]))]
             sink.append(to_table(rows), records=len(rows))
 
 
@@ -63,7 +63,7 @@ def generate(path: Path, trajectories: int, *, rows_per_shard: int = 20_000) -> 
     return Dataset.open(path)
 
 
-def _trajectory(number: int) -> Trajectory:
+def trajectory(number: int) -> Trajectory:
     draw = random.Random(number)
     broken = draw.randrange(4) if draw.random() < 0.6 else None
     code = _code(draw)
@@ -71,7 +71,9 @@ def _trajectory(number: int) -> Trajectory:
     for index in range(5):
         failed = index == broken
         if broken is not None and index == broken + 1:
-            code = code.replace("values", f"items{number % 7}", draw.randint(1, 3)) if draw.random() < 0.7 else _code(draw)
+            code = (
+                code.replace("values", f"items{number % 7}", draw.randint(1, 3)) if draw.random() < 0.7 else _code(draw)
+            )
         elif index:
             code = _code(draw)
         steps.append(_step(draw, code, failed))

@@ -33,9 +33,7 @@ def command(
     from purify.importing import import_dump
 
     with progress_bar("import") as progress:
-        report = import_dump(
-            dump, out, config, mode=write_mode(overwrite, resume), workers=workers, progress=progress
-        )
+        report = import_dump(dump, out, config, mode=write_mode(overwrite, resume), workers=workers, progress=progress)
     _print(report)
 
 

@@ -40,14 +40,17 @@ def configured(model: type[BaseModel]) -> Callable[[Callable[..., None]], Callab
             if parameter.name != "config"
         ]
         options = [_option(name, field) for name, field in model.model_fields.items()]
-        file = inspect.Parameter("config_file", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=ConfigFile)
+        from_file = inspect.Parameter(
+            "config_file", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=ConfigFile
+        )
 
         @wraps(command)
         def run(**given: Any) -> None:
             fields = {name: given.pop(name) for name in model.model_fields}
-            command(**given, config=build(model, given.pop("config_file"), fields))
+            file = given.pop("config_file")
+            command(**given, config=build(model, file, fields))
 
-        signature = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + options + [file]
+        signature = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + options + [from_file]
         run.__signature__ = inspect.Signature(signature)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in signature}
         return run

@@ -34,7 +34,7 @@ def show_stats(report: Stats, source: Path, console: Console, top: int) -> None:
 
 
 def _table(title: str, views: list[CallStats]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=bool(title) or len(views) > 1)
     table.add_column(title, min_width=34, no_wrap=True, header_style="bold")
     for name in ("before", "after") if len(views) > 1 else ("",):
         table.add_column(name, justify="right", min_width=18, no_wrap=True)
@@ -137,7 +137,11 @@ def _verdict(advantage: AdvantageStats) -> str:
     recovered = advantage.means[-1]
     if recovered.mean is None:
         return "No trajectory with a reward recovered from a failed call, so purifying changes no advantage."
-    if recovered.standard_error is None or abs(recovered.mean) < 2 * recovered.standard_error:
+    if recovered.standard_error is None:
+        return (
+            "Only one trajectory with a reward recovered from a failed call: too few to tell whether purifying helps."
+        )
+    if abs(recovered.mean) < 2 * recovered.standard_error:
         return (
             "Recovered trajectories score about their group's mean: no clear sign that purifying helps GRPO or hurts."
         )

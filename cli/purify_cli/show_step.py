@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from difflib import unified_diff
 
+import orjson
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -57,8 +58,14 @@ def difference(failed: Step, corrected: Step, *, full: bool) -> RenderableType:
 
 
 def code_text(call: Call) -> str:
-    """What a call does, as the comparison sees it."""
-    return code_of(CallView(call.name, call.arguments, call.status), ("code",))
+    """What a call does: its code, its only text argument, or its arguments one a line."""
+    text = code_of(CallView(call.name, call.arguments, call.status), ("code",))
+    if not text.startswith("{"):
+        return text
+    try:
+        return orjson.dumps(orjson.loads(text), option=orjson.OPT_INDENT_2).decode()
+    except orjson.JSONDecodeError:
+        return text
 
 
 def _fields(step: Step) -> Iterator[tuple[str, str, str, int]]:

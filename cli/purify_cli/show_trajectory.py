@@ -23,7 +23,7 @@ def show_trajectory(row: int, trajectory: Trajectory, console: Console, *, full:
     """Print one trajectory. `full` shortens nothing and opens the untouched steps; those of a raw one always are."""
     found = passages(trajectory)
     title = f"row {row:,} · {one_line(trajectory.trajectory_id, console.width - 20)}"
-    console.print(Rule(Text(title, style="bold"), align="left"))
+    console.print(Rule(Text(title, style="bold"), align="left", style="dim"))
     console.print(Text(" · ".join(_facts(trajectory, found)), style="dim"))
     for message in trajectory.messages if full else trajectory.messages[-1:]:
         text = shorten(message.content or "", None if full else 3)
@@ -37,7 +37,7 @@ def show_trajectory(row: int, trajectory: Trajectory, console: Console, *, full:
             console.print(_open(passage.after, full=full))
         else:
             (before, step), (after, _) = passage.before[0], passage.after[0]
-            console.print(collapsed(before, after, step, console.width))
+            console.print(collapsed(before, after, step, console.width), no_wrap=True, overflow="ellipsis")
     for name, given in (("answer", trajectory.answer), ("reference", trajectory.reference)):
         if given is not None:
             console.print(Text.assemble((f"{name}  ", "dim"), shorten(given, None if full else 3)))
@@ -90,12 +90,12 @@ def _show_edit(passage: Passage, edit: Edit, console: Console, *, full: bool) ->
 
 
 def _heading(edit: Edit) -> Iterator[Text]:
-    steps = ", ".join(map(str, edit.raw_steps))
+    steps = _steps(edit.raw_steps)
     if edit.accepted:
-        yield Text(f"{edit.granularity} edit of steps {steps}", style="bold green")
+        yield Text(f"{edit.granularity} edit of {steps}", style="bold green")
         yield Text(f"  {_what(edit)}")
     else:
-        yield Text(f"not edited: steps {steps} ({edit.reason})", style="bold yellow")
+        yield Text(f"not edited: {steps} ({edit.reason})", style="bold yellow")
     if edit.detail is not None:
         yield Text(f"  {shorten(edit.detail, 3)}")
     backend = f" ({one_line(edit.backend, 20)})" if edit.backend else ""
@@ -114,8 +114,12 @@ def _what(edit: Edit) -> str:
     reasoning, action = edit.reasoning_from, edit.action_from
     gone = [step for step in edit.raw_steps if step != action]
     if reasoning == action:
-        return f"dropped step{'s' if len(gone) > 1 else ''} {', '.join(map(str, gone))}; step {action} stays as it is"
+        return f"dropped {_steps(gone)}; step {action} stays as it is"
     return f"kept the reasoning of step {reasoning}, grafted the call and result of step {action}"
+
+
+def _steps(numbers: list[int]) -> str:
+    return f"step{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
 def _open(steps: Numbered, *, full: bool) -> RenderableType:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from rich.console import Console
 
-# Colours and titles: complete CSI, OSC and other string sequences, then two-character escapes.
+# Colours (CSI), titles and other strings (OSC, DCS, ...) that are closed on their line, two-character escapes. A string
+# that is never closed must not hide what follows.
 _ESCAPES = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(?:\x07|\x1b\\|$)|[ -/]*[0-~])|\x9b[0-?]*[ -/]*[@-~]", re.S
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-~]|\x9b[0-?]*[ -/]*[@-~]"
 )
 # Bidirectional overrides and separators show text in another order or place than it is stored.
 _INVISIBLE = re.compile(r"[\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")

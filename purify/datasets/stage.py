@@ -10,16 +10,19 @@ from __future__ import annotations
 import errno
 import gc
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import orjson
 import pyarrow as pa
 
 from purify.datasets.dataset import MANIFEST, PARTIAL, Dataset
@@ -78,6 +81,7 @@ def run_stage(
     """
     if stage.parent is not None and out.resolve() == stage.parent.path.resolve():
         raise PurifyError(f"{out}: input and output are the same directory; stages never edit a dataset in place")
+    started = datetime.now(UTC)
     folder = _prepare(out, stage, mode)
     todo = [index for index in range(len(units)) if _marker(folder, index, stage.identity) is None]
     if progress:
@@ -98,10 +102,25 @@ def run_stage(
                 f"{out}: {error.strerror} while writing; finished shards are kept, free space and add --resume"
             ) from None
         raise
+    _log(out, stage, workers, started)
     results = [_marker(folder, index, stage.identity) for index in range(len(units))]
     if any(result is None for result in results):  # pragma: no cover - a marker vanished under us
         raise PurifyError(f"{folder}: a completion marker disappeared; run again with --resume")
     return finish(stage, [result for result in results if result is not None], out)
+
+
+def _log(out: Path, stage: Stage, workers: int, started: datetime) -> None:
+    """What may not stand in the manifest: clocks, paths, the command. One line a run."""
+    entry = {
+        "stage": stage.name,
+        "started": started.isoformat(timespec="seconds"),
+        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "directory": str(Path.cwd()),
+        "workers": workers,
+    }
+    with (out / "run_log.jsonl").open("ab") as log:
+        log.write(orjson.dumps(entry) + b"\n")
 
 
 def _one_unit(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from purify.failures.format import FieldTests, Rule, TextTests, field_key, text_tests
@@ -12,6 +12,7 @@ from purify.failures.result import WINDOW, Result, Wrapping
 Groups = Mapping[str, Any]
 """Groups of a regular expression, or the value of a tested field."""
 Check = Callable[[Result], "re.Match[str] | Groups | None"]
+FieldKeys = tuple[tuple[str, ...], ...]
 
 _NOTHING: Groups = {}
 _MISSING = object()
@@ -27,12 +28,17 @@ def rule_checks(rule: Rule) -> list[Check]:
     return checks
 
 
-def field_value(fields: Mapping[str, Any] | None, path: str) -> Any:
-    """The first of the alternatives in `a|b.c` that is neither null nor empty text; else null, empty or missing."""
+def field_keys(path: str) -> FieldKeys:
+    """`a|b.c` -> the keys to follow for each alternative."""
+    return tuple(tuple(alternative.split(".")) for alternative in path.split("|"))
+
+
+def field_value(fields: Mapping[str, Any] | None, alternatives: FieldKeys) -> Any:
+    """The first alternative that is neither null nor empty text; else null or empty text, or a mark for missing."""
     found: Any = _MISSING
-    for alternative in path.split("|"):
+    for keys in alternatives:
         value: Any = fields
-        for key in alternative.split("."):
+        for key in keys:
             value = value.get(key, _MISSING) if isinstance(value, dict) else _MISSING
         if value is not _MISSING:
             found = value
@@ -72,41 +78,51 @@ def _exception_check(pattern: re.Pattern[str], *, ends: bool) -> Check:
 
 
 def _field_check(path: str, tests: FieldTests) -> Check:
-    inner = _text_checks(tests)
-    key = field_key(path)
+    name = field_key(path)
+    keys = field_keys(path)
+    value_checks = _value_checks(tests)
+    text_checks = _text_checks(tests)
 
     def check(result: Result) -> Groups | None:
-        value = field_value(result.fields, path)
-        if value is _MISSING or not _value_holds(value, tests):
+        value = field_value(result.fields, keys)
+        if value is _MISSING:
             return None
-        groups: dict[str, Any] = {}
-        if inner:
+        for holds in value_checks:
+            if not holds(value):
+                return None
+        groups = {name: value}
+        if text_checks:
             if not isinstance(value, str):
                 return None
             text = Result(value, _NO_WRAPPING)
-            for inner_check in inner:
-                hit = inner_check(text)
+            for text_check in text_checks:
+                hit = text_check(text)
                 if hit is None:
                     return None
                 groups.update(groups_of(hit))
-        return {key: value, **groups}
+        return groups
 
     return check
 
 
-def _value_holds(value: Any, tests: FieldTests) -> bool:
-    if tests.present is not None:
-        present = value is True or (isinstance(value, str | list | dict) and len(value) > 0)
-        if present != tests.present:
-            return False
-    if tests.equals is not None and not any(_same(value, expected) for expected in tests.equals):
-        return False
-    return tests.differs is None or not any(_same(value, other) for other in tests.differs)
+def _value_checks(tests: FieldTests) -> list[Callable[[Any], bool]]:
+    checks: list[Callable[[Any], bool]] = []
+    if (present := tests.present) is not None:
+        checks.append(
+            lambda value: present == (value is True or (isinstance(value, str | list | dict) and bool(value)))
+        )
+    if tests.equals is not None:
+        checks.append(_one_of(tests.equals))
+    if tests.differs is not None:
+        is_other = _one_of(tests.differs)
+        checks.append(lambda value: not is_other(value))
+    return checks
 
 
-def _same(value: Any, expected: object) -> bool:
+def _one_of(values: Sequence[object]) -> Callable[[Any], bool]:
     # JSON's true and 1 are different things, Python's are not.
-    return isinstance(value, bool) == isinstance(expected, bool) and value == expected
+    expected = frozenset((isinstance(value, bool), value) for value in values)
+    return lambda value: not isinstance(value, list | dict) and (isinstance(value, bool), value) in expected
 
 
 def groups_of(hit: re.Match[str] | Groups) -> Groups:

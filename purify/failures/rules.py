@@ -40,7 +40,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from purify.errors import PurifyError
-from purify.failures.checks import Groups, field_value, groups_of, rule_checks
+from purify.failures.checks import Groups, field_keys, field_value, groups_of, rule_checks
 from purify.failures.format import PLACEHOLDER, Rule
 from purify.failures.loading import NamedFile, chosen_rules, locate, rule_files
 from purify.failures.result import Result, Wrapping
@@ -59,14 +59,16 @@ _NO_RULE = Outcome("ok", None, "no_rule")
 
 _EXCEPTION, _FIELDS, _WRAPPED = 1, 2, 4
 _ALL = _EXCEPTION | _FIELDS | _WRAPPED
+_ITSELF = field_keys(".")
 
 
 class _CompiledRule:
-    __slots__ = ("_checks", "_judge", "_rule", "_source", "keys", "needs", "words")
+    __slots__ = ("_checks", "_judge", "_judged_fields", "_rule", "_source", "keys", "needs", "words")
 
     def __init__(self, file: NamedFile, rule: Rule, judge: Rules | None) -> None:
         self._rule = rule
         self._judge = judge
+        self._judged_fields = [field_keys(path) for path in rule.judge or []]
         self._source = f"rule:{file.name}/{rule.id}"
         self._checks = rule_checks(rule)
         self.words = tuple(word.lower() for word in file.content.words)
@@ -96,8 +98,8 @@ class _CompiledRule:
         return Outcome(rule.status or "unknown", _error_type(rule.error_type, groups), self._source)
 
     def _judged(self, judge: Rules, result: Result, tool: str | None) -> Outcome | None:
-        for path in self._rule.judge or []:
-            text = result.text if path == "." else field_value(result.fields, path)
+        for keys in self._judged_fields:
+            text = result.text if keys == _ITSELF else field_value(result.fields, keys)
             if isinstance(text, str) and text:
                 outcome = judge.judge(text, tool=tool)
                 if outcome.status_source != _NO_RULE.status_source:

@@ -6,6 +6,7 @@ group digests, declared tool states and failure rules come from the `RecordConte
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -104,7 +105,13 @@ class RecordContext:
 
 
 def dump_json(value: object) -> str | None:
-    """JSON text for an `extra`, `tools` or `parts` field; None for nothing (None or an empty container)."""
+    """JSON text for an `extra`, `tools` or `parts` field; None for nothing (None or an empty container).
+
+    Raises `TypeError` for what JSON cannot hold, such as the bytes of a Parquet row.
+    """
     if value is None or value == {} or value == []:
         return None
-    return orjson.dumps(value).decode()
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return json.dumps(value, ensure_ascii=False)  # integers past 64 bits

@@ -21,9 +21,9 @@ from typing import Any
 
 from purify.errors import RejectedRecordError
 from purify.importing.base import Record, RecordContext
-from purify.importing.checks import as_list, as_object, number, string
+from purify.importing.checks import as_list, as_object, string
 from purify.importing.openai_turns import read_message, read_reply, read_turn
-from purify.importing.record_fields import record_fields, system_prompt
+from purify.importing.record_fields import record_fields, reward_value, system_prompt
 from purify.importing.turns import Turn, build_steps, tool_states
 from purify_schemas import Reward, Trajectory
 
@@ -33,7 +33,7 @@ TAU_BENCH = frozenset({"task_id", "reward", "info", "traj", "trial"})
 
 # Other formats that hold chat messages too: MathCoder, NeMo-Gym, ToRA's corpus.
 _OTHERS = frozenset({"debug_result", "responses_create_params", "gt_cot"})
-_OTHER_PARTS = frozenset({"tool_use", "tool_result"})
+_OTHER_PARTS = ("tool_use", "tool_result")
 # Calls written into the text: claiming such a chat would read it as one without any call.
 _TEXT_CALLS = ("```", "<tool_call>", "<function=", "<execute>", "<code>", "<python>")
 
@@ -133,5 +133,5 @@ def _tau_rewards(info: object) -> list[Reward]:
     """tau-bench's reward is the product of its checks, `r_actions` and `r_outputs`."""
     for key in ("reward_info", "info"):
         info = info.get(key) if isinstance(info, dict) else None
-    found = {name: number(value) for name, value in info.items()} if isinstance(info, dict) else {}
-    return [Reward(name=name, value=value) for name, value in found.items() if value is not None]
+    checks = {} if not isinstance(info, dict) else {name: reward_value(value) for name, value in info.items()}
+    return [Reward(name=name, value=value) for name, value in checks.items() if name[:2] == "r_" and value is not None]

@@ -137,7 +137,7 @@ def _read_call(item: Mapping[str, Any], path: str) -> tuple[Call, dict[str, Any]
     parse_error = item.get("parse_error")
     call = Call(
         id=identifier(item, "id", path),
-        name=optional_string(inner, "name", where),
+        name=optional_string(inner, "name", where) or None,  # servers write "" where no name could be parsed
         arguments=_read_arguments(inner.get("arguments"), f"{where}.arguments"),
         status="malformed" if parse_error else "unknown",
         error_type="parse_error" if parse_error else None,

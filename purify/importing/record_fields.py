@@ -105,6 +105,12 @@ def tool_definitions(value: object) -> str | None:
     return value if isinstance(value, str) and wrapped == tools else json_text(wrapped, "tools")
 
 
+def reward_value(value: object) -> float | None:
+    """A number that a reward, a float32, can hold; else None."""
+    found = number(value)
+    return found if found is not None and abs(found) <= _FLOAT32_MAX else None
+
+
 def _wrapped(tool: object) -> object:
     if not isinstance(tool, dict) or "function" in tool or "name" not in tool:
         return tool
@@ -122,12 +128,12 @@ def _take(left: dict[str, Any], names: tuple[str, ...], read: Callable[[object],
 
 def _rewards(left: dict[str, Any]) -> tuple[float | None, list[Reward]]:
     """The outcome reward, and everything that is named as a part of it."""
-    reward = _take(left, REWARD, _reward)
+    reward = _take(left, REWARD, reward_value)
     parts: list[Reward] = []
     for name in REWARD_PARTS:
         parts += _take(left, (name,), _parts) or []
     for name in [key for key in left if key in REWARD or key.endswith("_reward")]:
-        if (value := _take(left, (name,), _reward)) is not None:
+        if (value := _take(left, (name,), reward_value)) is not None:
             parts.append(Reward(name=name, value=value))
     for name in VERDICT:
         if (verdict := _take(left, (name,), _verdict)) is None:
@@ -172,15 +178,10 @@ def _answer(value: object) -> str | None:
     return value if isinstance(value, str) else None if number(value) is None else str(value)
 
 
-def _reward(value: object) -> float | None:
-    found = number(value)
-    return found if found is not None and abs(found) <= _FLOAT32_MAX else None
-
-
 def _parts(value: object) -> list[Reward] | None:
     if not isinstance(value, dict) or not value:
         return None
-    numbers = {name: _reward(part) for name, part in value.items()}
+    numbers = {name: reward_value(part) for name, part in value.items()}
     parts = [Reward(name=name, value=part) for name, part in numbers.items() if part is not None]
     return parts if len(parts) == len(numbers) else None
 

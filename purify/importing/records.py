@@ -23,7 +23,7 @@ from purify.errors import PurifyError
 
 UNIT_BYTES = 128 * 2**20
 """Source bytes a shard is made of."""
-WHOLE_FILE_BYTES = 64 * 2**20
+WHOLE_FILE_BYTES = 256 * 2**20
 """A JSON file up to this size is parsed at once; a larger one is streamed, slower but in constant memory."""
 MAX_RECORD_BYTES = 512 * 2**20
 
@@ -115,21 +115,18 @@ def parse(raw: bytes, row: int) -> Read:
     if len(raw) > MAX_RECORD_BYTES:
         return Read(row, None, None, f"record of {len(raw):,} bytes, more than {MAX_RECORD_BYTES:,}; split it")
     try:
-        record = orjson.loads(raw)
+        return _element(orjson.loads(raw), row, raw)
     except orjson.JSONDecodeError as error:
-        try:
-            record = json.loads(raw, parse_constant=str)
-            orjson.dumps(record)
-        except UnicodeDecodeError as broken:
-            return Read(row, None, raw, f"not UTF-8 (byte {broken.start})")
-        except RecursionError:
-            return Read(row, None, raw, "JSON nested too deeply")
-        except (ValueError, orjson.JSONEncodeError) as second:
-            lone = "surrogates" in str(second)
-            return Read(row, None, raw, "a string holds half a surrogate pair" if lone else f"not JSON: {error}")
-    if not isinstance(record, dict):
-        return Read(row, None, raw, f"a record must be a JSON object, this is a {type(record).__name__}")
-    return Read(row, record, raw)
+        problem = f"not JSON: {error}"
+    try:
+        return _whole_text(_element(_lenient(raw), row, raw))
+    except UnicodeDecodeError as broken:
+        problem = f"not UTF-8 (byte {broken.start})"
+    except RecursionError:
+        problem = "JSON nested too deeply"
+    except ValueError:
+        pass
+    return Read(row, None, raw, problem)
 
 
 def _segments(path: Path, name: str) -> Iterator[tuple[Segment, int]]:
@@ -191,13 +188,18 @@ def _lines(path: Path, segment: Segment) -> Iterator[Read]:
 
 def _array(path: Path) -> Iterator[Read]:
     if path.stat().st_size <= WHOLE_FILE_BYTES:
+        content = path.read_bytes()
         try:
-            whole = orjson.loads(path.read_bytes())
-        except orjson.JSONDecodeError:
-            pass  # the stream below gives the good part and says where the rest breaks
-        else:
-            yield from (_element(record, row) for row, record in enumerate(whole))
+            yield from (_element(record, row) for row, record in enumerate(orjson.loads(content)))
             return
+        except orjson.JSONDecodeError:
+            pass
+        try:
+            yield from (_whole_text(_element(record, row)) for row, record in enumerate(_lenient(content)))
+            return
+        except (ValueError, RecursionError):
+            pass
+    # Too large to hold, or damaged: the stream gives the good part and says where the rest breaks.
     row = 0
     with path.open("rb") as handle:
         try:
@@ -209,10 +211,28 @@ def _array(path: Path) -> Iterator[Read]:
             yield Read(row, None, None, f"the JSON array breaks off or is damaged here ({first}); the rest is not read")
 
 
-def _element(record: object, row: int) -> Read:
+def _lenient(content: bytes) -> Any:
+    """JSON with NaN and infinities, as Python's own writer makes it; they become strings."""
+    return json.loads(content, parse_constant=str)
+
+
+def _element(record: object, row: int, raw: bytes | None = None) -> Read:
     if not isinstance(record, dict):
-        return Read(row, None, _dump(record), f"a record must be a JSON object, this is a {type(record).__name__}")
-    return Read(row, record, None)
+        problem = f"a record must be a JSON object, this is a {type(record).__name__}"
+        return Read(row, None, raw or _dump(record), problem)
+    return Read(row, record, raw)
+
+
+def _whole_text(read: Read) -> Read:
+    """A half surrogate pair passes Python's parser, but no file of ours could hold it."""
+    try:
+        json.dumps(read.record, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raw = read.raw or json.dumps(read.record).encode()
+        return Read(
+            read.row, None, raw, "a string holds half a surrogate pair, which is not text; write U+FFFD instead"
+        )
+    return read
 
 
 def _dump(record: object) -> bytes | None:

@@ -45,7 +45,7 @@ class ShareGPT:
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             return None
         match _shape(items):
-            case "from/value" if any(item.get("from") in ASSISTANT_TAGS for item in items):
+            case "from/value" if any(item.get("from") == tag for item in items for tag in ASSISTANT_TAGS):
                 return f"{key} with from and value"
             case "parts":
                 return f"{key} with LLaMA-Factory parts"

@@ -16,7 +16,7 @@ import orjson
 from pydantic import ValidationError
 
 from purify.datasets import Dataset, Progress, ShardSink, Stage, WriteMode, run_stage
-from purify.digests import config_digest, digest
+from purify.digests import config_digest, digest, file_sha256
 from purify.errors import PurifyError, RejectedRecordError
 from purify.failures import Rules
 from purify.importing.base import Importer, RecordContext
@@ -101,7 +101,7 @@ def import_dump(
         kind="raw",
         schema=RAW_SCHEMA,
         config=config.model_dump(mode="json"),
-        config_digest=config_digest(config),
+        config_digest=digest(config_digest(config), *(_content(name) for name in (config.rules, config.preset))),
         inputs=[digest(sorted({e.format for e in formats})), *(unit_identity(root, unit) for unit in units)],
     )
     work = _Import(root, {entry.file: entry.format for entry in formats}, config)
@@ -110,9 +110,10 @@ def import_dump(
 
 
 def _formats(root: Path, names: list[str], config: ImportConfig) -> list[Recognised]:
-    if config.format != "auto":
-        importer_named(config.format)
-        return [Recognised(name, config.format, "--format") for name in names]
+    chosen = "tagged" if config.preset and config.format == "auto" else config.format
+    if chosen != "auto":
+        importer_named(chosen)
+        return [Recognised(name, chosen, "as told") for name in names]
     matches = {name: _recognise_file(root, name) for name in names}
     # A file without one readable record is still read, so that each of them is put aside with its reason.
     fallback = next((match[0] for match in matches.values() if match), next(iter(IMPORTERS)))
@@ -169,6 +170,11 @@ def _count(rows: list[Trajectory], counts: Counter[str]) -> None:
             for call in step.calls:
                 counts["calls"] += 1
                 counts[f"calls_{call.status}"] += 1
+
+
+def _content(name: str | None) -> str | None:
+    """Identity of a user's YAML file: a changed one is another configuration."""
+    return file_sha256(Path(name)) if name and Path(name).is_file() else None
 
 
 @cache

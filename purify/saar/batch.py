@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -103,9 +104,9 @@ class _Steps:
         return "\n".join(content or "" for content in contents)
 
 
-def _strings(array: pa.StringArray) -> list[str | None]:
+def _strings(array: pa.StringArray) -> list[Any]:
     """As `to_pylist`, through numpy: several times faster."""
-    values: list[str | None] = array.to_numpy(zero_copy_only=False).tolist()
+    values: list[Any] = array.to_numpy(zero_copy_only=False).tolist()
     return values
 
 
@@ -150,7 +151,8 @@ def _count(steps: _Steps, edits: Sequence[Sequence[Edit]], selected: npt.NDArray
         for edit in found:
             if edit.accepted:
                 counts[f"edits_{edit.granularity}"] += 1
-                counts["edits_state_unknown"] += any(gate.verdict == "unknown" for gate in edit.gates)
+                if any(gate.verdict == "unknown" for gate in edit.gates):
+                    counts["edits_state_unknown"] += 1
             else:
                 counts[f"refused_{edit.reason}"] += 1
     return counts

@@ -1,9 +1,9 @@
 """Which names a kernel cell reads before it has certainly bound them, in the order of execution.
 
-Certain is what no branch can skip: a binding inside `for`, `while`, `match` or in only some branches of `if` and `try` counts
-inside its own branch alone. What a function reads counts where the function is named, not where it is defined.
+Certain is what no branch can skip: a binding inside `for`, `while`, `match` or in only some branches of `if` and `try`
+counts inside its own branch alone. What a function reads counts where the function is named, not where it is defined.
 
-Try it: `python -c "from purify.saar.kernel_flow import *; print(flow(parse('def f(): return k\\nk = 1\\nf()'), {}))"`
+Try it: `python -c "import ast; from purify.saar.kernel_flow import *; print(flow(ast.parse('b = a; a = 1; c = a').body, {}))"`
 """
 
 from __future__ import annotations
@@ -12,19 +12,18 @@ import ast
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from purify.saar.kernel_cells import Cell, Scoped, parse, walk
-from purify.saar.kernel_effects import bindings
-
-__all__ = ["Flow", "Reads", "flow", "parse"]
+from purify.saar.kernel_names import bindings, last_part, references
+from purify.saar.kernel_scopes import Scoped, scope_of, walk
 
 Reads = dict[str, frozenset[str]]
-"""A function (a class, an object made by calling one) to the names of the module that its code may read."""
+"""A function (or what may hold one) to the names of the module that its code may read."""
 
 _SWALLOW = frozenset(["assertRaises", "raises", "suppress"])
 # Builtins that the star imports people write (numpy, sympy, math) leave alone.
 _PLAIN_BUILTINS = frozenset(
-    "bool dict enumerate filter float int isinstance len list map print range set sorted str tuple type zip".split()
-)
+    ["bool", "dict", "enumerate", "filter", "float", "int", "isinstance", "len", "list", "map", "print", "range", "set",
+     "sorted", "str", "tuple", "type", "zip"]
+)  # fmt: skip
 
 
 class Flow(NamedTuple):
@@ -34,16 +33,16 @@ class Flow(NamedTuple):
     """Names certainly bound or deleted when all has run."""
 
 
-def flow(cell: Cell, functions: Reads, stars: Mapping[str, frozenset[str]] | None = None) -> Flow:
-    """Flow of a whole cell.
+def flow(statements: Iterable[ast.stmt], functions: Reads, stars: Mapping[str, frozenset[str]] | None = None) -> Flow:
+    """Flow of the statements of a whole cell.
 
-    `functions` knows those of earlier cells and takes in this cell's. `stars`: the star imports that matter (`from m import *`),
-    each with names that it surely binds; one counts as read where a name is read that it may have brought.
+    `functions` knows those of earlier cells and takes in this cell's. `stars`: the star imports that matter
+    (`from m import *`), each with names that it surely binds; one is read where a name is read that it may have brought.
     """
-    walker = _Walker(cell, functions, stars or {})
+    walker = _Walker(functions, stars or {})
     reads: set[str] = set()
     binds: set[str] = set()
-    for statement in cell.tree.body:
+    for statement in statements:
         found = walker.statement(statement, certain=True)
         new = found.reads - binds
         if new - _PLAIN_BUILTINS:
@@ -54,8 +53,7 @@ def flow(cell: Cell, functions: Reads, stars: Mapping[str, frozenset[str]] | Non
 
 
 class _Walker:
-    def __init__(self, cell: Cell, functions: Reads, stars: Mapping[str, frozenset[str]]) -> None:
-        self.cell = cell
+    def __init__(self, functions: Reads, stars: Mapping[str, frozenset[str]]) -> None:
         self.functions = functions
         self.stars = stars
 
@@ -79,18 +77,20 @@ class _Walker:
             case ast.Match():
                 return _in_order(self.read(node.subject), _perhaps(_either([self.case(case) for case in node.cases])))
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                head, later = self.read(node), self.cell.scope(node).later
+                head, later = self.read(node), scope_of(node).later
                 self.define(node.name, later, certain)
                 # A decorator may call it at once.
                 called = Flow(self.expand(later)) if node.decorator_list else Flow()
                 return _in_order(head, Flow(binds=frozenset([node.name])), called)
             case ast.Import() | ast.ImportFrom():
-                names = {found.name for found in bindings(node, self.cell)}
+                names = {found.name for found in bindings(node)}
                 return Flow(binds=frozenset(names.union(*(self.stars.get(name, ()) for name in names))))
             case ast.Assign():
-                return _in_order(self.assigned(node, certain), self.read(*node.targets), _target(*node.targets))
-            case ast.AnnAssign():
-                return _in_order(self.read(node), _target(node.target) if node.value else Flow())
+                right = self.assigned(node.targets, node.value, certain)
+                return _in_order(right, self.read(*node.targets), _target(*node.targets))
+            case ast.AnnAssign(value=ast.expr() as value):
+                right = self.assigned([node.target], value, certain)
+                return _in_order(right, self.read(node.target, node.annotation), _target(node.target))
             case ast.AugAssign():
                 old = [node.target.id] if isinstance(node.target, ast.Name) else []
                 return _in_order(Flow(self.expand(old)), self.read(node), _target(node.target))
@@ -114,35 +114,33 @@ class _Walker:
     def case(self, case: ast.match_case) -> Flow:
         return _in_order(self.read(case.pattern), _target(case.pattern), self.read(case.guard), self.block(case.body))
 
-    def assigned(self, node: ast.Assign, certain: bool) -> Flow:
-        """The right side; what is now known of a name that holds a function or an object made by calling one."""
-        name = node.targets[0].id if len(node.targets) == 1 and isinstance(node.targets[0], ast.Name) else None
-        match node.value:
-            case ast.Lambda() if name:
-                self.define(name, self.cell.scope(node.value).later, certain)
-                return self.read(node.value.args)
-            case ast.Name(id=source) | ast.Call(func=ast.Name(id=source)) if name and source in self.functions:
-                self.define(name, self.functions[source], certain)
-            case _ if name and certain:
-                self.functions.pop(name, None)
-        return self.read(node.value)
+    def assigned(self, targets: Sequence[ast.expr], value: ast.expr, certain: bool) -> Flow:
+        """The right side. A name bound to it may hold any function that it names, or an object that such a function made."""
+        nodes = list(ast.walk(value))
+        held = [scope_of(node).later for node in nodes if isinstance(node, ast.Lambda | ast.GeneratorExp)]
+        held += [self.functions.get(node.id, frozenset()) for node in nodes if isinstance(node, ast.Name)]
+        for target in targets:
+            for name in references(target):
+                self.define(name, frozenset().union(*held), certain and isinstance(target, ast.Name))
+        # A lambda reads when it is called.
+        return self.read(value.args if isinstance(value, ast.Lambda) else value)
 
     def define(self, name: str, reads: frozenset[str], certain: bool) -> None:
         self.functions[name] = reads if certain else reads | self.functions.get(name, frozenset())
 
     def read(self, *nodes: ast.AST | None) -> Flow:
-        """Names that these expressions read at once. Functions and classes: their decorators, defaults, class bodies."""
+        """Names that these nodes read at once; of functions and classes the decorators, defaults and class bodies."""
         names: set[str] = set()
         for root in filter(None, nodes):
-            for node, scope in walk(root, self.cell):
+            for node, scope in walk(root):
                 if scope is not None:
                     continue
                 if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Store):
                     names.add(node.id)
                 elif isinstance(node, ast.Lambda):
-                    names |= self.cell.scope(node).later
+                    names |= scope_of(node).later
                 elif isinstance(node, Scoped):
-                    names |= self.cell.scope(node).now
+                    names |= scope_of(node).now
         return Flow(self.expand(names))
 
     def expand(self, names: Iterable[str]) -> frozenset[str]:
@@ -189,9 +187,5 @@ def _perhaps(one: Flow) -> Flow:
 
 def _swallows(node: ast.With | ast.AsyncWith) -> bool:
     """Whether the context manager is one that goes on after an error in its body."""
-    names = (
-        n.id if isinstance(n, ast.Name) else getattr(n, "attr", "")
-        for i in node.items
-        for n in ast.walk(i.context_expr)
-    )
-    return not _SWALLOW.isdisjoint(names)
+    parts = (part for item in node.items for part in ast.walk(item.context_expr) if isinstance(part, ast.Call))
+    return any(last_part(part.func) in _SWALLOW for part in parts)

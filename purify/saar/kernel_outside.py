@@ -1,9 +1,9 @@
-"""Calls that reach past the names of a kernel: files, processes, global settings, and code that syntax cannot see through.
+"""Calls that reach past the names of a kernel: files, processes, global settings, code that syntax cannot see through.
 
-Judged by the dotted name of the callee with imports resolved (`np.random.seed` is `numpy.random.seed`), so a write through a
-function that is on no list passes. Plain plotting and printing count as nothing.
+Judged by the dotted name of the callee with imports resolved (`np.random.seed` is `numpy.random.seed`), so a write through
+a function that is on no list passes. Plain plotting and printing count as nothing.
 
-Try it: `python -c "import ast; from purify.saar.kernel_outside import reach; print(reach('open', ast.parse('open(p, \\'w\\')').body[0].value))"`
+Try it: `python -c "import ast; from purify.saar.kernel_outside import *; print(reach('os.remove', ast.Call()))"`
 """
 
 from __future__ import annotations
@@ -12,25 +12,41 @@ import ast
 import re
 
 _WRITES = frozenset(
-    """commit dump hardlink_to mkdir rmdir save save_model save_pretrained savefig savetxt savez savez_compressed symlink_to to_csv
-    to_excel to_feather to_hdf to_parquet to_pickle to_sql tofile touch unlink urlretrieve write_bytes write_text""".split()
-)
+    ["commit", "dump", "hardlink_to", "mkdir", "rmdir", "save", "save_model", "save_pretrained", "savefig", "savetxt",
+     "savez", "savez_compressed", "symlink_to", "to_csv", "to_excel", "to_feather", "to_hdf", "to_parquet", "to_pickle",
+     "to_sql", "tofile", "touch", "unlink", "urlretrieve", "write_bytes", "write_text"]
+)  # fmt: skip
 _WRITES_IF_GIVEN_A_PATH = frozenset(["to_html", "to_json", "to_latex", "to_markdown", "to_string", "to_xml"])
-_MODULES = frozenset("atexit ctypes multiprocessing shutil signal socket sqlite3 subprocess tempfile threading".split())
+_MODULES = frozenset(
+    [
+        "atexit",
+        "ctypes",
+        "multiprocessing",
+        "shutil",
+        "signal",
+        "socket",
+        "sqlite3",
+        "subprocess",
+        "tempfile",
+        "threading",
+    ]
+)
 _OS = frozenset(
-    """chdir chmod fork kill link makedirs mkdir popen putenv remove removedirs rename renames replace rmdir symlink system truncate
-    umask unlink unsetenv utime write""".split()
-)
+    ["chdir", "chmod", "fork", "kill", "link", "makedirs", "mkdir", "popen", "putenv", "remove", "removedirs", "rename",
+     "renames", "replace", "rmdir", "symlink", "system", "truncate", "umask", "unlink", "unsetenv", "utime", "write"]
+)  # fmt: skip
 _SETTINGS = frozenset(
-    """basicConfig filterwarnings init_printing init_session manual_seed reset_option resetwarnings seed set_default_dtype
-    set_int_max_str_digits set_option set_printoptions set_state setcontext seterr setlocale setrecursionlimit setstate
-    simplefilter""".split()
-)
+    ["basicConfig", "filterwarnings", "init_printing", "init_session", "manual_seed", "reset_option", "resetwarnings",
+     "seed", "set_default_dtype", "set_int_max_str_digits", "set_option", "set_printoptions", "set_state", "setcontext",
+     "seterr", "setlocale", "setrecursionlimit", "setstate", "simplefilter"]
+)  # fmt: skip
 SEEDS = frozenset(["seed", "manual_seed"])
 _OWN_GENERATOR = frozenset(["Generator", "Random", "RandomState", "SystemRandom", "default_rng"])
 _MODE = re.compile("[rwaxbtU+]{1,4}")
 
-OPAQUE = frozenset("__import__ compile delattr eval exec get_ipython globals locals setattr vars".split())
+OPAQUE = frozenset(
+    ["__import__", "compile", "delattr", "eval", "exec", "get_ipython", "globals", "locals", "setattr", "vars"]
+)
 """Builtins that bind or read names which the syntax does not show."""
 
 

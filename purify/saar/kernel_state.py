@@ -1,10 +1,10 @@
 """Can later cells of a Python kernel depend on failed cells that are about to be removed? Decided from the code alone.
 
-A failed cell ran up to its failing line: it may have bound names, changed objects or written files before that. Where a kept cell
-can see any of it, its recorded observation could have been another one without the failed cell, and the edit must be refused.
-The check runs nothing and leans to refusing. What it cannot see: a library function that changes its argument unless its name is
-known, objects shared in other ways than plain aliases of one cell, writes through functions on no list
-(`kernel_effects`, `kernel_outside`), an exhausted stdin, the order of warnings that Python prints once.
+A failed cell ran up to its failing line: before that it may have bound names, changed objects or written files. Where a
+kept cell can see any of it, its recorded observation could have been another one without the failed cell: refuse. Nothing
+is executed, and doubt refuses. Not seen: a function that changes its argument, unless its name is known; objects shared
+through calls; writes through functions on no list (`kernel_effects`, `kernel_outside`); submodules that an import loaded
+by the way; a kernel that was restarted.
 
 Try it: `python -c "from purify.saar.kernel_state import *; print(depends_on_removed([RemovedCell('k = 2\\nk / 0',
 'Cell In[1], line 2', 'error', 'ZeroDivisionError')], ['print(k)']))"`
@@ -17,12 +17,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from purify.saar.kernel_cells import Cell, is_python, parse
-from purify.saar.kernel_effects import STAR, Binding, Namespace, bindings, changes
+from purify.saar.kernel_effects import changes
 from purify.saar.kernel_flow import Reads, flow
+from purify.saar.kernel_names import STAR, Binding, Namespace, bindings
 from purify.saar.kernel_traceback import TRACEBACK, executed, failing_line
 
 _SYNTAX = re.compile(r"^(?:SyntaxError|IndentationError|TabError)\b", re.MULTILINE)
-_READS_ANY_NAME = frozenset("dir eval exec get_ipython globals locals vars".split())
+_READS_ANY_NAME = frozenset(["dir", "eval", "exec", "get_ipython", "globals", "locals", "vars"])
 # A removed cell shifts the numbers that the kernel's history gives to later ones.
 _HISTORY = re.compile(r"\b(?:In|Out|_ih|_oh)\[|(?<![\w.])_i?\d+\b")
 
@@ -67,8 +68,8 @@ def depends_on_removed(
 ) -> str | None:
     """None where no kept cell can depend on what the removed cells did, else a short reason.
 
-    `kept` begins with the correction and goes on with all later cells of the tool; `earlier` ran before and stays. The indices in
-    `failed_kept` and `failed_earlier` are of cells that failed: what they bind is not certain.
+    `kept` begins with the correction and goes on with all later cells of the tool; `earlier` ran before and stays.
+    `failed_kept` and `failed_earlier` are indices of cells that failed themselves: what those bind is not certain.
     """
     sent = [one for one in removed if one.status != "malformed"]
     for i, code in enumerate(kept if sent else ()):
@@ -81,7 +82,7 @@ def depends_on_removed(
             return traces if isinstance(traces, str) else None
         functions: Reads = {}
         for cell, _ in before:
-            flow(cell, functions)
+            flow(cell.tree.body, functions)
         return _first_dependency(traces, kept, functions, frozenset(failed_kept))
     except RecursionError:
         return "code is nested too deeply"
@@ -91,7 +92,7 @@ def _traces(removed: Sequence[RemovedCell], earlier: Sequence[tuple[Cell, bool]]
     """What the removed cells left, or the reason why that cannot be told or taken back."""
     known = Namespace()
     for cell, succeeded in earlier:
-        known.learn(cell.tree.body, cell, succeeded)
+        known.learn(cell.tree.body, succeeded)
     keys_before = dict(known.keys)
     traces = _Traces()
     for one in removed:
@@ -109,11 +110,11 @@ def _traces(removed: Sequence[RemovedCell], earlier: Sequence[tuple[Cell, bool]]
             if line is None or number <= line:
                 return f"removed cell has a magic ({magic})"
         nodes = executed(removed_cell, line)
-        known.learn(nodes, removed_cell, certain=False)
-        changed, beyond = changes(nodes, removed_cell, known)
+        known.learn(nodes, certain=False)
+        changed, beyond = changes(nodes, known)
         if beyond:
             return f"removed cell {beyond}"
-        for found in (found for node in nodes for found in bindings(node, removed_cell)):
+        for found in (found for node in nodes for found in bindings(node)):
             if found.key is None or keys_before.get(found.name) != found.key:
                 traces.add(found)
         for name in changed:
@@ -129,8 +130,8 @@ def _syntax_error(removed: RemovedCell) -> str | None:
 def _failed_to_parse(removed: RemovedCell, cell: Cell, line: int | None) -> bool:
     """Whether the kernel could not even parse a cell that we can parse: no magics there, another indent, or dedent.
 
-    IPython reports its own syntax errors without a traceback, but those of the compiler (`return` outside a function) only when
-    the statements before have run.
+    IPython reports these without a traceback, but so it does errors of the compiler (`return` outside a function), and those
+    come when the statements before have run.
     """
     error = _syntax_error(removed)
     if error is None or (error == "SyntaxError" and is_python(removed.code)):
@@ -146,7 +147,7 @@ def _first_dependency(traces: _Traces, kept: Sequence[str], functions: Reads, fa
             return f"kept cell {i} cannot be parsed"
         if cell.magics:
             return f"kept cell {i} has a magic ({next(iter(cell.magics.values()))})"
-        reads, binds = flow(cell, functions, traces.stars)
+        reads, binds = flow(cell.tree.body, functions, traces.stars)
         for name, reason in live.items():
             if name in reads:
                 return reason

@@ -1,11 +1,11 @@
 """How far a failed cell ran: the line that the traceback text points at, and the statements up to it.
 
 Understood: plain Python (`File "<stdin>", line 3, in <module>`) and the forms of IPython 7 and 8 (`Cell In[4], line 5`,
-`Input In [3], in <cell line: 7>()`, `<ipython-input-4-abc> in <module>` with `----> 7 code`), with colours. The frame that
-counts is the cell's own module-level one, in the last of several chained tracebacks. Where the traceback shows the line's text,
-it must be the cell's text: harnesses put lines of their own before the code.
+`Input In [3], in <cell line: 7>()`, `<ipython-input-4-abc> in <module>` with `----> 7 code`), with colours. The frame
+that counts is the cell's own module-level one, in the last of several chained tracebacks. Where the traceback shows the
+line's text, it must be the cell's text: harnesses put lines of their own before the code.
 
-Try it: `python -c "from purify.saar.kernel_traceback import failing_line as f; print(f(('a', 'b'), 'Cell In[1], line 2'))"`
+Try it: `python -c "from purify.saar.kernel_traceback import *; print(failing_line(['a', 'b'], 'Cell In[1], line 2'))"`
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import ast
 import re
 from collections.abc import Sequence
 
-from purify.saar.kernel_cells import Cell, Function
+from purify.saar.kernel_cells import Cell
+from purify.saar.kernel_scopes import Function
 
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 TRACEBACK = "Traceback (most recent call last)"
@@ -30,7 +31,7 @@ _ARROW = re.compile(r"^-+> +(\d+)(?: (.*))?$", re.MULTILINE)
 def failing_line(lines: Sequence[str], result: str | None, leading_blank: int = 0) -> int | None:
     """Number (from 1) of the line of the cell that failed, or None where the text does not tell.
 
-    `lines` is the cell without the `leading_blank` blank lines at its top, which plain Python counts and IPython does not.
+    `lines` is the cell without the `leading_blank` blank lines at its top: plain Python counts them, IPython does not.
     """
     text = _ANSI.sub("", result or "").rpartition(TRACEBACK)[2]
     unproven: int | None = None
@@ -63,8 +64,8 @@ def _same_text(lines: Sequence[str], number: int, shown: str) -> int | None:
 def executed(cell: Cell, line: int | None) -> list[ast.AST]:
     """The parts of the cell that may have run when it failed at this line (None: not known).
 
-    The failing statement itself counts as a whole where it is a loop, `try`, `with` or class, without its binding where it is a
-    simple one, and up to the line where it is an `if`. Where the line is not known, the last statement is the failing one.
+    The failing statement itself counts as a whole where it is a loop, `try`, `with` or class, without its binding where it
+    is a simple one, and up to the line where it is an `if`. Without a line, all but the last statement ran to the end.
     """
     body = cell.tree.body
     if line is not None and (parts := _until(body, line)) is not None:
@@ -82,7 +83,8 @@ def _until(body: Sequence[ast.stmt], line: int) -> list[ast.AST] | None:
 
 
 def _first_line(statement: ast.stmt) -> int:
-    return min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", []))])
+    decorators = statement.decorator_list if isinstance(statement, Function | ast.ClassDef) else []
+    return min([statement.lineno, *(decorator.lineno for decorator in decorators)])
 
 
 def _unfinished(statement: ast.stmt, line: int | None) -> list[ast.AST]:
@@ -98,7 +100,7 @@ def _unfinished(statement: ast.stmt, line: int | None) -> list[ast.AST]:
         case ast.FunctionDef() | ast.AsyncFunctionDef():
             return [*statement.decorator_list, statement.args]
         case ast.If(test=test, body=body, orelse=orelse) if line is not None:
-            if line < body[0].lineno:
+            if line < _first_line(body[0]):
                 return [test]
             branch = orelse if orelse and line >= _first_line(orelse[0]) else body
             parts = _until(branch, line)

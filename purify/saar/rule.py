@@ -54,10 +54,11 @@ class Turn(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Consecutive failed steps of one tool, and the success that corrects them (None: never corrected)."""
+    """Consecutive failed steps of one tool, and the success that corrects them; without one, `ended` says why."""
 
     failed: list[int]
     success: int | None
+    ended: str | None = None
 
 
 class Decision(NamedTuple):
@@ -73,8 +74,8 @@ def find_runs(turns: Sequence[Turn]) -> Iterator[Run]:
     """Phase I, read off a finished rollout: every maximal run of joined failures, in order."""
     run: list[int] = []
     for index, turn in enumerate(turns):
-        if run and not _joins(turns, run, index):
-            yield Run(run, None)
+        if run and (ended := _what_ends(turns, run, index)):
+            yield Run(run, None, ended)
             run = []
         if turn.failed:
             run = [*run, index]
@@ -82,22 +83,27 @@ def find_runs(turns: Sequence[Turn]) -> Iterator[Run]:
             yield Run(run, index)
             run = []
     if run:
-        yield Run(run, None)
+        yield Run(run, None, "the rollout ends")
 
 
-def _joins(turns: Sequence[Turn], run: list[int], index: int) -> bool:
-    """Whether step `index` goes on with the run before it: a retry, or the success, of the same tool.
+def _what_ends(turns: Sequence[Turn], run: list[int], index: int) -> str | None:
+    """Why step `index` does not go on with the run before it; None if it is a retry, or the success, of the same tool.
 
-    A person speaking in between ends a run, and so does a turn without a call or with an unclear outcome. A call
-    that could not be parsed has no tool and joins whatever follows it.
+    A call that could not be parsed has no tool and joins whatever follows it.
     """
     turn = turns[index]
-    if turns[run[-1]].has_human or not (turn.failed or turn.succeeded):
-        return False
+    if turns[run[-1]].has_human:
+        return f"a person speaks before step {index}"
+    if not turn.calls:
+        return f"step {index} makes no call"
+    if not (turn.failed or turn.succeeded):
+        return f"step {index} is neither a failure of the model's nor a success"
     if turn.failed and turn.tool is None:
-        return True
+        return None
     names = {call.name for call in turn.calls}
-    return all(turns[step].tool in names for step in run if turns[step].tool is not None)
+    if any(turns[step].tool not in names for step in run if turns[step].tool is not None):
+        return f"step {index} calls another tool"
+    return None
 
 
 def compared_pairs(run: Run, chain: str) -> list[tuple[int, int]]:
@@ -133,7 +139,7 @@ def _refusal(
     run: Run, turns: Sequence[Turn], reasoning_from: int, links: Sequence[Link], config: SaarConfig
 ) -> tuple[EditReason | None, str | None]:
     if run.success is None:
-        return "unresolved", "never corrected"
+        return "unresolved", f"never corrected: {run.ended}"
     if len(run.failed) > config.max_retries:
         return "unresolved", f"{len(run.failed)} failures, max_retries is {config.max_retries}"
     success = turns[run.success]

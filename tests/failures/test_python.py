@@ -46,7 +46,7 @@ COLOURED = (
 )
 # Some dumps lost the line breaks around the header and indent the last line by one.
 SQUEEZED = """\
---------------------------------------------------------------------------- TypeError        Traceback (most recent call last) Cell In[7], line 4
+------------------------------ TypeError        Traceback (most recent call last) Cell In[7], line 4
 ----> 4 Fraction(y)
  TypeError: argument should be a string"""
 GROUP = """\
@@ -70,6 +70,7 @@ def error(name: str | None) -> Outcome:
         (FRAMES + "NameError: name 'x' is not defined", "NameError"),
         ("printed before\n" + FRAMES + "NameError: name 'x' is not defined\n\n", "NameError"),
         (FRAMES + "AssertionError", "AssertionError"),
+        (FRAMES + "requests.exceptions.Timeout: the model's own request", "Timeout"),
         (FRAMES + "sympy.core.sympify.SympifyError: SympifyError: 'x y'", "SympifyError"),
         (FRAMES + "__main__.f.<locals>.Stop: now", "Stop"),
         (FRAMES + "binascii.Error: Incorrect padding", "binascii.Error"),

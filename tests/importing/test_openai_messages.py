@@ -26,11 +26,12 @@ NO_RESULT: dict[str, Any] = {"status": "unknown", "status_source": "no_result"}
 BAD_ARGUMENTS: dict[str, Any] = {"status": "malformed", "error_type": "invalid_json", "status_source": "arguments"}
 
 IMPORTER = OpenAIMessages()
+RULES = Rules.load(IMPORTER.default_rules)
 ASK = {"role": "user", "content": "go"}
 
 
 def context() -> RecordContext:
-    return RecordContext("runs/a.jsonl", 3, Rules.load(IMPORTER.default_rules))
+    return RecordContext("runs/a.jsonl", 3, RULES)
 
 
 def read(record: dict[str, Any]) -> Trajectory:
@@ -42,7 +43,7 @@ def steps(*messages: dict[str, Any]) -> list[Step]:
     return read({"messages": [ASK, *messages]}).steps
 
 
-def tool_call(name: str, arguments: Any = "{}", id: str | None = "c1", **more: Any) -> dict[str, Any]:
+def tool_call(name: Any, arguments: Any = "{}", id: str | None = "c1", **more: Any) -> dict[str, Any]:
     made: dict[str, Any] = {"type": "function", "function": {"name": name, "arguments": arguments}, **more}
     return made if id is None else {"id": id, **made}
 
@@ -405,7 +406,8 @@ def test_tau_bench() -> None:
     [
         (
             {"text": "x"},
-            "no chat messages: none of messages, conversation, conversations, traj, trajectory, nor prompt with completion",
+            "no chat messages: none of messages, conversation, conversations, traj, trajectory, "
+            "nor prompt with completion",
         ),
         ({"messages": {"role": "user"}}, "messages is an object, expected a list"),
         ({"messages": []}, "messages has no assistant turn"),
@@ -445,7 +447,7 @@ def test_tau_bench() -> None:
         (
             {"messages": [calling(tool_call(5))]},
             "messages[0].tool_calls[0].function.name is a number, expected a string or null",
-        ),  # type: ignore[arg-type]
+        ),
         (
             {"messages": [{"role": "assistant", "function_call": 1}]},
             "messages[0].function is a number, expected an object",

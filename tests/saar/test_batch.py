@@ -10,17 +10,19 @@ from purify.saar import SaarConfig, load_similarity, purify_trajectory, restore_
 from purify.saar.apply import undo_edits
 from purify.saar.batch import purify_table
 from purify_schemas import PURIFIED_SCHEMA, RAW_SCHEMA, Call, Step, Trajectory, from_table, to_table
+from purify_schemas.names import Status, ToolStateName
 from tests.support import call, step, trajectory
 
 CODES = ["abcd", "abce", "wxyz", "print(1)", ""]
-STATUSES = ["ok", "error", "error", "timeout", "malformed", "infra", "rejected", "unknown"]
+STATES: list[dict[str, ToolStateName]] = [{}, {"python": "stateless"}, {"python": "python_kernel"}]
+STATUSES: list[Status] = ["ok", "error", "error", "timeout", "malformed", "infra", "rejected", "unknown"]
 
 
 @st.composite
 def calls(draw: st.DrawFn) -> Call:
     status = draw(st.sampled_from(STATUSES))
     names = ["python", "python", "search"] + ([None] if status == "malformed" else [])
-    return call(draw(st.sampled_from(CODES)), status, name=draw(st.sampled_from(names)))  # type: ignore[arg-type]
+    return call(draw(st.sampled_from(CODES)), status, name=draw(st.sampled_from(names)))
 
 
 @st.composite
@@ -47,7 +49,7 @@ def trajectories(draw: st.DrawFn) -> list[Trajectory]:
             trajectory(
                 *draw(st.lists(steps(with_ids), max_size=7)),
                 id=f"t{index}",
-                states=draw(st.sampled_from([{}, {"python": "stateless"}, {"python": "python_kernel"}])),
+                states=draw(st.sampled_from(STATES)),
             )
         )
     return rows

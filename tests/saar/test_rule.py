@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
 from purify.saar import SaarConfig, purify_trajectory
 from purify.saar.rule import CallView, Run, Turn, compared_pairs, decide, find_runs
 from purify_schemas import Edit, Step, Trajectory
+from purify_schemas.names import Status
 from tests.support import call, step, trajectory
 
 
@@ -53,7 +56,24 @@ def only_edit(steps: list[Step], **options: object) -> tuple[Trajectory, Edit]:
     ],
 )
 def test_runs_of_failures(turns: list[Turn], runs: list[Run]) -> None:
-    assert list(find_runs(turns)) == runs
+    assert [run._replace(ended=None) for run in find_runs(turns)] == runs
+
+
+@pytest.mark.parametrize(
+    ("turns", "ended"),
+    [
+        ([failed()], "the rollout ends"),
+        ([failed("a"), good("b")], "step 1 calls another tool"),
+        ([failed(), TALK, good()], "step 1 makes no call"),
+        ([failed()._replace(has_human=True), good()], "a person speaks before step 1"),
+        (
+            [failed(), Turn([CallView("python", "x", "infra")])],
+            "step 1 is neither a failure of the model's nor a success",
+        ),
+    ],
+)
+def test_a_run_without_success_says_what_ended_it(turns: list[Turn], ended: str) -> None:
+    assert [run.ended for run in find_runs(turns)] == [ended]
 
 
 def test_pairs_are_failed_then_corrected() -> None:
@@ -129,7 +149,7 @@ def test_a_failure_in_the_last_step_is_unresolved() -> None:
         [1],
         None,
         "unresolved",
-        "never corrected",
+        "never corrected: the rollout ends",
     )
     assert len(purified.steps) == 2
     assert purified.provenance is not None and purified.provenance.stale_from is None
@@ -182,11 +202,11 @@ def test_a_shallow_edit_needs_clean_boundaries_while_ids_are_present(boundary: s
         kinds = ["exact", "exact"]
         kinds[where] = boundary
         return [
-            step(call(code, status), reasoning_ids=[1] if ids else None, action_ids=[2] if ids else None).model_copy(
-                update={"boundary": kinds[index]}
-            )
+            step(
+                call(code, cast("Status", status)), reasoning_ids=[1] if ids else None, action_ids=[2] if ids else None
+            ).model_copy(update={"boundary": kinds[index]})
             for index, (code, status) in enumerate([("abcd", "error"), ("abce", "ok")])
-        ]  # type: ignore[arg-type]
+        ]
 
     for where in (0, 1):
         _, edit = only_edit(steps(where))
@@ -260,8 +280,8 @@ def test_deep_and_shallow_move_token_ids_to_the_last_id() -> None:
 
 def test_decide_names_what_stands_in_the_way() -> None:
     turns = [failed(), good()]
-    decision = decide(Run([0], None), turns, [], SaarConfig())
-    assert (decision.reason, decision.detail) == ("unresolved", "never corrected")
+    decision = decide(Run([0], None, "the rollout ends"), turns, [], SaarConfig())
+    assert (decision.reason, decision.detail) == ("unresolved", "never corrected: the rollout ends")
 
 
 def test_external_tools_are_refused_unless_allowed_and_undeclared_ones_pointed_out() -> None:

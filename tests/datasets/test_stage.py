@@ -1,0 +1,293 @@
+"""The stage engine: shards whatever the workers, resume after any interruption, nothing lost, nothing half written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from purify.cleaning import clean, restore
+from purify.datasets import Dataset, ShardSink, Stage, run_stage
+from purify.datasets.parquet import row_groups
+from purify.datasets.verify import verify
+from purify.errors import PurifyError
+from purify.saar import SaarConfig
+from purify_schemas import RAW_SCHEMA, Trajectory, to_table
+from purify_schemas.arrow import VERSION_KEY
+from tests.support import call, step, trajectory, write_dataset
+
+
+def rows(count: int) -> list[Trajectory]:
+    return [
+        trajectory(
+            step(call("abcd", "error"), reasoning_ids=[n], action_ids=[n + 1]),
+            step(call("abce"), reasoning_ids=[n + 2], action_ids=[n + 3]),
+            id=f"t{n}",
+            group=f"g{n // 4}",
+            reward=float(n % 2),
+        )
+        for n in range(count)
+    ]
+
+
+def bytes_of(dataset: Path) -> dict[str, bytes]:
+    """Every file but the log, which alone may hold clocks and paths."""
+    return {
+        path.relative_to(dataset).as_posix(): path.read_bytes()
+        for path in sorted(dataset.rglob("*"))
+        if path.is_file() and path.name != "run_log.jsonl"
+    }
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    write_dataset(tmp_path / "raw", rows(12), shards=4)
+    return tmp_path / "raw"
+
+
+def test_rows_come_back_in_order(raw: Path) -> None:
+    dataset = Dataset.open(raw)
+    assert len(dataset) == 12 and list(dataset) == rows(12)
+    assert [shard.path for shard in dataset.manifest.shards] == [
+        f"data/train-{n:05d}-of-00004.parquet" for n in range(4)
+    ]
+
+
+def test_polars_and_datasets_open_it_without_us(raw: Path, tmp_path: Path) -> None:
+    from datasets import load_dataset
+
+    clean(raw, tmp_path / "purified")
+    for folder in (raw, tmp_path / "purified"):
+        assert pl.scan_parquet(folder / "data/*.parquet").select("trajectory_id").collect().height == 12
+        loaded = load_dataset(str(folder), split="train", cache_dir=str(tmp_path / "cache"))
+        assert loaded["trajectory_id"] == [f"t{n}" for n in range(12)]
+        assert loaded[0]["steps"][0]["calls"][0]["name"] == "python"
+
+
+def test_workers_change_no_byte(raw: Path, tmp_path: Path) -> None:
+    clean(raw, tmp_path / "one")
+    clean(raw, tmp_path / "two", workers=2)
+    clean(raw, tmp_path / "again")
+    assert bytes_of(tmp_path / "one") == bytes_of(tmp_path / "two") == bytes_of(tmp_path / "again")
+
+
+def test_restore_gives_the_very_bytes_back(raw: Path, tmp_path: Path) -> None:
+    clean(raw, tmp_path / "purified")
+    restored = restore(tmp_path / "purified", tmp_path / "restored", workers=2)
+    assert restored.manifest.digest == Dataset.open(raw).manifest.digest
+    for shard in restored.manifest.shards:
+        assert (tmp_path / "restored" / shard.path).read_bytes() == (raw / shard.path).read_bytes()
+
+
+def test_the_manifest_has_no_clock_and_no_absolute_path(raw: Path, tmp_path: Path) -> None:
+    clean(raw, tmp_path / "purified")
+    text = (tmp_path / "purified/manifest.json").read_text()
+    assert str(tmp_path) not in text
+    assert [ancestor.stage for ancestor in Dataset.open(tmp_path / "purified").manifest.lineage] == ["import"]
+
+
+@dataclass(frozen=True)
+class FailAt:
+    """Stops the run at one unit, as a crash would: after some of its rows are written."""
+
+    unit: int | None
+
+    def __call__(self, unit: int, sink: ShardSink) -> None:
+        sink.append(to_table([rows(8)[unit]]), records=1)
+        if unit == self.unit:
+            raise RuntimeError("crash")
+        if unit == 1:
+            sink.reject(file="f", row=1, reason="unreadable", raw=b"\xff{")
+
+
+def crash_stage(out: Path, unit: int | None, mode: str = "new") -> None:
+    stage = Stage("import", "raw", RAW_SCHEMA, {}, [str(n) for n in range(4)], config_digest="c")
+    run_stage(stage, range(4), FailAt(unit), out, mode=mode)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("unit", range(4))
+def test_a_crash_resumes_and_ends_like_a_run_that_never_crashed(tmp_path: Path, unit: int) -> None:
+    crash_stage(tmp_path / "whole", None)
+    with pytest.raises(RuntimeError, match="crash"):
+        crash_stage(tmp_path / "crashed", unit)
+    with pytest.raises(PurifyError, match="unfinished dataset"):
+        Dataset.open(tmp_path / "crashed")
+    with pytest.raises(PurifyError, match="add --resume"):
+        crash_stage(tmp_path / "crashed", None)
+    crash_stage(tmp_path / "crashed", None, mode="resume")
+    assert bytes_of(tmp_path / "crashed") == bytes_of(tmp_path / "whole")
+    manifest = Dataset.open(tmp_path / "crashed").manifest
+    assert (manifest.rows, manifest.rejected, manifest.records_in) == (4, 1, 5)
+
+
+@pytest.mark.parametrize("stop_after", ["shard 2", "card"])
+def test_a_crash_while_publishing_resumes_too(
+    raw: Path, tmp_path: Path, stop_after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import purify.datasets.finish as finish
+
+    clean(raw, tmp_path / "whole")
+    real = finish.write_atomically
+
+    def crash(path: Path, payload: bytes) -> None:
+        if path.name == "README.md":
+            raise RuntimeError("crash")
+        real(path, payload)
+
+    monkeypatch.setattr(finish, "write_atomically", crash)
+    with pytest.raises(RuntimeError):
+        clean(raw, tmp_path / "crashed")
+    monkeypatch.undo()
+    if stop_after == "shard 2":
+        # As if only some of the shards had been moved to their final names.
+        for number in (2, 3):
+            final = tmp_path / f"crashed/data/train-{number:05d}-of-00004.parquet"
+            final.rename(tmp_path / f"crashed/.partial/{number:05d}.parquet")
+    clean(raw, tmp_path / "crashed", mode="resume")
+    assert bytes_of(tmp_path / "crashed") == bytes_of(tmp_path / "whole")
+
+
+def test_kill_9_in_the_middle_then_resume(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "raw", rows(400), shards=100)
+    clean(tmp_path / "raw", tmp_path / "whole")
+    program = "import sys, purify; purify.clean(sys.argv[1], sys.argv[2])"
+    child = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "raw"), str(tmp_path / "killed")])
+    partial = tmp_path / "killed/.partial"
+    deadline = time.monotonic() + 60
+    while len(list(partial.glob("*.done"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    os.kill(child.pid, signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    done = {path.name: path.stat().st_mtime_ns for path in partial.glob("*.done")}
+    assert 3 <= len(done) < 100
+    clean(tmp_path / "raw", tmp_path / "killed", mode="resume")
+    assert bytes_of(tmp_path / "killed") == bytes_of(tmp_path / "whole")
+
+
+def test_resume_refuses_other_options(raw: Path, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError):
+        crash_stage(tmp_path / "out", 2)
+    with pytest.raises(PurifyError, match="other options or other input"):
+        clean(raw, tmp_path / "out", mode="resume")
+    with pytest.raises(PurifyError, match="nothing to resume"):
+        clean(raw, tmp_path / "nowhere", mode="resume")
+    clean(raw, tmp_path / "done")
+    with pytest.raises(PurifyError, match="is complete"):
+        clean(raw, tmp_path / "done", mode="resume")
+
+
+def test_an_existing_output_is_never_touched_unasked(raw: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    clean(raw, out)
+    before = bytes_of(out)
+    with pytest.raises(PurifyError, match="already holds a dataset"):
+        clean(raw, out)
+    assert bytes_of(out) == before
+    clean(raw, out, SaarConfig(gamma=1.0), mode="overwrite")
+    assert Dataset.open(out).manifest.config["gamma"] == 1.0
+
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "thesis.tex").write_text("mine")
+    for mode in ("new", "overwrite"):
+        with pytest.raises(PurifyError, match=r"thesis\.tex"):
+            clean(raw, foreign, mode=mode)  # type: ignore[arg-type]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PurifyError, match="is a file"):
+        clean(raw, tmp_path / "file")
+    with pytest.raises(PurifyError, match="same directory"):
+        clean(raw, raw, mode="overwrite")
+
+
+def test_an_overwrite_that_fails_leaves_the_old_dataset(raw: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    clean(raw, out)
+    before = bytes_of(out)
+    with pytest.raises(RuntimeError):
+        crash_stage(out, 2, mode="overwrite")
+    shutil.rmtree(out / ".partial")
+    assert bytes_of(out) == before
+
+
+def test_a_flipped_byte_is_found_before_it_is_used(raw: Path, tmp_path: Path) -> None:
+    shard = raw / "data/train-00001-of-00004.parquet"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(PurifyError, match="its bytes changed after it was written"):
+        clean(raw, tmp_path / "out")
+    assert any("sha256 differs" in finding for finding in verify(raw).findings)
+    with pytest.raises(PurifyError, match="its bytes changed"):
+        clean(raw, tmp_path / "two", workers=2)
+
+
+def test_a_shard_of_another_schema_version_is_refused(raw: Path, tmp_path: Path) -> None:
+    path = raw / "data/train-00000-of-00004.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata({VERSION_KEY: b"99"}), path)
+    with pytest.raises(PurifyError, match="schema version 99, this purify reads version 1"):
+        list(row_groups(path))
+    pq.write_table(pa.table({"a": [1]}), path)
+    with pytest.raises(PurifyError, match="not written by purify"):
+        list(row_groups(path))
+    path.write_bytes(b"PAR1 nonsense")
+    with pytest.raises(PurifyError, match="not a readable Parquet shard"):
+        list(row_groups(path))
+    manifest = raw / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"schema_version": 1', '"schema_version": 99'))
+    with pytest.raises(PurifyError, match="schema version 99"):
+        Dataset.open(raw)
+    manifest.write_text("{")
+    with pytest.raises(PurifyError, match="damaged or of another version"):
+        Dataset.open(raw)
+
+
+def test_verify_finds_what_is_wrong(raw: Path, tmp_path: Path) -> None:
+    clean(raw, tmp_path / "purified")
+    assert verify(raw).findings == [] and verify(tmp_path / "purified", raw).findings == []
+    other = write_dataset(tmp_path / "other", rows(3))
+    (finding,) = verify(tmp_path / "purified", other.path).findings
+    assert finding.startswith("lineage: made from")
+    (raw / "data/train-stray.parquet").write_bytes(b"")
+    (raw / "data/train-00003-of-00004.parquet").unlink()
+    found = "\n".join(verify(raw).findings)
+    assert "train-00003-of-00004.parquet: missing" in found
+    assert "train-stray.parquet: not in the manifest" in found
+    twice = write_dataset(tmp_path / "twice", [*rows(2), *rows(1)])
+    (finding,) = verify(twice.path).findings
+    assert finding == "data/train-00000-of-00001.parquet row 2: trajectory_id t0 occurs twice"
+
+
+def test_a_full_disk_ends_with_one_line_and_resumes(raw: Path, tmp_path: Path) -> None:
+    """A file-size limit makes the kernel refuse to write, as a full disk does."""
+    program = (
+        "import resource, signal, sys, purify\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "try:\n    purify.clean(sys.argv[1], sys.argv[2])\n"
+        "except purify.PurifyError as error:\n    sys.exit(str(error))\n"
+    )
+    command = [sys.executable, "-c", program, str(raw), str(tmp_path / "out")]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "free space and add --resume" in ended.stderr and "Traceback" not in ended.stderr
+    clean(raw, tmp_path / "out", mode="resume")
+    clean(raw, tmp_path / "whole")
+    assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "whole")
+
+
+def test_an_empty_dataset_stays_openable(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "raw", [])
+    cleaned = clean(tmp_path / "raw", tmp_path / "out")
+    assert len(cleaned) == 0 and list(cleaned) == []
+    assert verify(tmp_path / "out", tmp_path / "raw").findings == []

@@ -1,0 +1,160 @@
+"""`import_dump` end to end: every record is accounted for, ids are stable, and bad use is one clear line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from purify.datasets import Dataset
+from purify.datasets.verify import verify
+from purify.errors import PurifyError
+from purify.importing import ImportConfig, import_dump
+
+
+def record(task: str = "t1", code: str = "print(1)", result: str = "1", **more: Any) -> dict[str, Any]:
+    return {
+        "task_id": task,
+        "messages": [
+            {"role": "user", "content": "Print one."},
+            {
+                "role": "assistant",
+                "content": "So:",
+                "tool_calls": [{"id": "c1", "function": {"name": "python", "arguments": json.dumps({"code": code})}}],
+            },
+            {"role": "tool", "tool_call_id": "c1", "content": result},
+        ],
+        **more,
+    }
+
+
+def write(path: Path, *lines: object) -> Path:
+    path.write_text("".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines))
+    return path
+
+
+def test_rows_and_rejected_account_for_every_record(tmp_path: Path) -> None:
+    dump = write(tmp_path / "d.jsonl", record(), "{broken", record("t2"), {"messages": 7}, record("t3"))
+    dataset = import_dump(dump, tmp_path / "out").dataset
+    manifest = dataset.manifest
+    assert (manifest.records_in, manifest.rows, manifest.rejected) == (5, 3, 2)
+    rejected = [json.loads(line) for line in (tmp_path / "out/rejected/rejected.jsonl").read_text().splitlines()]
+    assert [(entry["file"], entry["row"]) for entry in rejected] == [("d.jsonl", 1), ("d.jsonl", 3)]
+    assert rejected[0]["record"] == "{broken" and "not JSON" in rejected[0]["reason"]
+    assert json.loads(rejected[1]["record"]) == {"messages": 7} and "messages" in rejected[1]["reason"]
+    assert verify(tmp_path / "out").findings == []
+
+
+def test_workers_and_runs_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from purify.importing import records
+
+    write(tmp_path / "d.jsonl", *(record(f"t{n}") for n in range(50)))
+    monkeypatch.setattr(records, "UNIT_BYTES", 4000)
+    digests = [
+        import_dump(tmp_path / "d.jsonl", tmp_path / f"out{n}", workers=workers).dataset.manifest.digest
+        for n, workers in enumerate((1, 2, 1))
+    ]
+    assert len(Dataset.open(tmp_path / "out0").manifest.shards) > 1
+    assert len(set(digests)) == 1
+
+
+def test_ids_do_not_depend_on_where_the_dump_lies(tmp_path: Path) -> None:
+    for folder in ("a", "b/c"):
+        (tmp_path / folder).mkdir(parents=True)
+        write(tmp_path / folder / "d.jsonl", record(), record("t2"))
+        import_dump(tmp_path / folder, tmp_path / "out" / folder)
+    first, second = (list(Dataset.open(tmp_path / "out" / folder)) for folder in ("a", "b/c"))
+    assert first == second and len({row.trajectory_id for row in first}) == 2
+
+
+def test_groups_are_tasks_of_one_policy(tmp_path: Path) -> None:
+    (tmp_path / "dump").mkdir()
+    for name in ("a.jsonl", "b.jsonl"):
+        write(tmp_path / "dump" / name, record("t1", sample_index=0), record("t1", sample_index=1), record("t2"))
+
+    def groups(out: str, **options: Any) -> list[str]:
+        dataset = import_dump(tmp_path / "dump", tmp_path / out, ImportConfig(**options)).dataset
+        return [row.group_id for row in dataset]
+
+    # Without a policy name, two files may be two policies: their samples are not compared.
+    a1, a2, a3, b1, b2, b3 = groups("plain")
+    assert a1 == a2 != a3 and b1 == b2 != b3 and a1 != b1
+    a1, a2, a3, b1, b2, b3 = groups("policy", policy="step-100")
+    assert a1 == a2 == b1 == b2 and a3 == b3 and a1 != a3
+    a1, a2, a3, *_ = groups("prompt", task_by="prompt")
+    assert a1 == a2 == a3
+    a1, a2, a3, *_ = groups("field", task_by="messages_id")
+    assert len({a1, a2, a3}) == 3, "a task field that no record has names no task"
+
+
+def test_tool_state_and_rules_can_be_given(tmp_path: Path) -> None:
+    dump = write(tmp_path / "d.jsonl", record(result="BOOM"))
+    rules = tmp_path / "mine.yaml"
+    rules.write_text("rules:\n  - {id: boom, text: '^BOOM', status: error, error_type: boom}\n")
+    config = ImportConfig(tool_state={"python": "python_kernel"}, rules=str(rules))
+    (row,) = import_dump(dump, tmp_path / "out", config).dataset
+    assert row.state_of("python") == "python_kernel"
+    assert (row.steps[0].calls[0].status, row.steps[0].calls[0].error_type) == ("error", "boom")
+
+
+def test_a_changed_rule_file_is_another_configuration(tmp_path: Path) -> None:
+    dump, rules = write(tmp_path / "d.jsonl", record()), tmp_path / "mine.yaml"
+    config = ImportConfig(rules=str(rules))
+    digests = set()
+    for status in ("error", "rejected"):
+        rules.write_text(f"rules:\n  - {{id: one, text: '^1', status: {status}}}\n")
+        digests.add(import_dump(dump, tmp_path / status, config).dataset.manifest.config_digest)
+    assert len(digests) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"format": "pickle"}, "format 'pickle' is unknown; choose one of: auto,"),
+        ({"rules": "nonsense"}, "nonsense"),
+    ],
+)
+def test_bad_options_are_one_clear_line(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    dump = write(tmp_path / "d.jsonl", record())
+    with pytest.raises(PurifyError, match=message) as raised:
+        import_dump(dump, tmp_path / "out", ImportConfig(**options))
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_unknown_formats_are_named_with_their_keys(tmp_path: Path) -> None:
+    dump = write(tmp_path / "d.jsonl", {"colour": "red", "shape": "round"})
+    with pytest.raises(PurifyError, match=r"format not recognised .* colour, shape.*--format"):
+        import_dump(dump, tmp_path / "out")
+
+
+def test_a_dataset_of_ours_is_not_a_dump(tmp_path: Path) -> None:
+    import_dump(write(tmp_path / "d.jsonl", record()), tmp_path / "out")
+    with pytest.raises(PurifyError, match="is a purify dataset already"):
+        import_dump(tmp_path / "out", tmp_path / "again")
+
+
+@pytest.mark.parametrize("content", ["", "{broken\n", '[{"a": \n'])
+def test_a_dump_without_a_readable_record_gives_an_empty_dataset(tmp_path: Path, content: str) -> None:
+    (tmp_path / "d.json").write_text(content)
+    dataset = import_dump(tmp_path / "d.json", tmp_path / "out").dataset
+    assert dataset.manifest.rows == 0
+    assert dataset.manifest.rejected == (1 if content else 0)
+    assert verify(tmp_path / "out").findings == []
+
+
+def test_hostile_records_are_rejected_never_raised(tmp_path: Path) -> None:
+    dump = write(
+        tmp_path / "d.jsonl",
+        record(),
+        '{"messages": [{"role": "user", "content": "\\ud800"}]}',
+        record(reward=float("nan")),
+        record(reward=1e999),
+        record(reward=10**40),
+    )
+    dataset = import_dump(dump, tmp_path / "out").dataset
+    assert (dataset.manifest.rows, dataset.manifest.rejected) == (4, 1)
+    assert [row.reward for row in dataset][:3] == [None, None, None]
+    assert '"NaN"' in (list(dataset)[1].extra or ""), "what is not a number is kept, not guessed"
