@@ -141,7 +141,7 @@ def _verdict(advantage: AdvantageStats) -> str:
         return (
             "Only one trajectory with a reward recovered from a failed call: too few to tell whether purifying helps."
         )
-    if abs(recovered.mean) < 2 * recovered.standard_error:
+    if abs(recovered.mean) <= 2 * recovered.standard_error:
         return (
             "Recovered trajectories score about their group's mean: no clear sign that purifying helps GRPO or hurts."
         )

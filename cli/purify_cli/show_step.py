@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from purify.reporting.columns import NO_TOOL
 from purify.saar.rule import CallView
 from purify.saar.text import code_of
 from purify_cli.terminal import one_line, plain, shorten
@@ -100,4 +101,4 @@ def _statuses(step: Step) -> Iterator[tuple[str, str]]:
     for call in step.calls:
         error = f" {one_line(call.error_type, _NAME)}" if call.error_type else ""
         style = "red" if call.failed else "green" if call.status == "ok" else "yellow"
-        yield f"  {one_line(call.name or '(not parsed)', _NAME)} {call.status}{error}", style
+        yield f"  {one_line(call.name or NO_TOOL, _NAME)} {call.status}{error}", style

@@ -29,7 +29,7 @@ class Importer(Protocol):
     """What `--format` takes."""
 
     default_rules: str
-    """Rule set used where the user names none (see `purify/failures/rules/`)."""
+    """Rule set used where the user names none (see `purify/failures/rulesets/`)."""
 
     def recognise(self, record: Record) -> str | None:
         """Say in a few words why this record is of this format, or return None."""

@@ -77,6 +77,7 @@ class Preset(_Part):
     kinds: dict[str, Kind] = Field(default={}, description="Role of a turn to what it is.")
     prompt: list[str] = Field(default=[], description="Key of the question, where the turns are texts.")
 
+    rules: str = Field(default="python", description="Failure rules, where the user names none: a set or a YAML file.")
     tools: list[Tool] = Field(min_length=1, description="In order: the first whose opening is in a turn decides.")
     prefix: str = Field(default="", description="What the harness puts before each model turn; removed.")
     suffix: str = Field(default="", description="What it puts after; removed.")

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from itertools import islice
 from pathlib import Path
 
@@ -18,7 +17,8 @@ from pydantic import ValidationError
 from purify.datasets import Dataset, Progress, ShardSink, Stage, WriteMode, run_stage
 from purify.digests import config_digest, digest, file_sha256
 from purify.errors import PurifyError, RejectedRecordError
-from purify.failures import Rules
+from purify.failures import load_rules
+from purify.failures.loading import locate, rule_files
 from purify.importing.base import Importer, RecordContext
 from purify.importing.config import ImportConfig
 from purify.importing.records import Read, Unit, find_files, plan_units, read_segment, unit_identity
@@ -59,7 +59,7 @@ class _Import:
     def __call__(self, unit: Unit, sink: ShardSink) -> None:
         for segment in unit:
             importer = importer_named(self.formats[segment.name])
-            rules = _rules(self.config.rules or importer.default_rules)
+            rules = load_rules(self.config.rules or importer.default_rules)
             batch: list[Trajectory] = []
             records = 0
             for read in read_segment(self.root, segment):
@@ -94,14 +94,14 @@ def import_dump(
     root, names, passed_over = find_files(Path(dump))
     formats = _formats(root, names, config)
     for name in {entry.format for entry in formats}:
-        _rules(config.rules or importer_named(name).default_rules)
+        load_rules(config.rules or importer_named(name).default_rules)
     units = plan_units(root, [entry.file for entry in formats])
     stage = Stage(
         name="import",
         kind="raw",
         schema=RAW_SCHEMA,
         config=config.model_dump(mode="json"),
-        config_digest=digest(config_digest(config), *(_content(name) for name in (config.rules, config.preset))),
+        config_digest=digest(config_digest(config), *_contents(config)),
         inputs=[digest(sorted({e.format for e in formats})), *(unit_identity(root, unit) for unit in units)],
     )
     work = _Import(root, {entry.file: entry.format for entry in formats}, config)
@@ -172,11 +172,9 @@ def _count(rows: list[Trajectory], counts: Counter[str]) -> None:
                 counts[f"calls_{call.status}"] += 1
 
 
-def _content(name: str | None) -> str | None:
-    """Identity of a user's YAML file: a changed one is another configuration."""
-    return file_sha256(Path(name)) if name and Path(name).is_file() else None
-
-
-@cache
-def _rules(name: str) -> Rules:
-    return Rules.load(name)
+def _contents(config: ImportConfig) -> list[str]:
+    """Digests of the user's YAML files: a changed one is another configuration."""
+    files = [file.path for file in rule_files(locate(config.rules))] if config.rules else []
+    if config.preset and Path(config.preset).is_file():
+        files.append(Path(config.preset))
+    return [file_sha256(path) for path in files]

@@ -8,12 +8,14 @@ Built in are `mathcoder`, `mint` and `tora`; each preset names the files of the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
 from pydantic import ValidationError
 
 from purify.errors import RejectedRecordError
+from purify.failures import load_rules
 from purify.importing.base import Record, RecordContext
 from purify.importing.checks import json_text, wrong
 from purify.importing.presets import Preset, built_in, load
@@ -41,6 +43,8 @@ class TaggedText:
             preset = found[0]
         else:
             raise RejectedRecordError(f"none of the presets {', '.join(built_in())} fits; name one with --preset")
+        if context.config.rules is None:
+            context = replace(context, rules=load_rules(preset.rules))
         try:
             return _read(record, context, preset)
         except ValidationError as error:

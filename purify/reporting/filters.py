@@ -125,7 +125,7 @@ def _instead(dataset: Dataset, condition: Filter) -> str:
     if condition.id is not None:
         first = next((table["trajectory_id"][0].as_py() for table in dataset.tables(["trajectory_id"])), "")
         return f"the first trajectory_id is {first}"
-    what = "error types" if condition.error_type else "tools" if condition.tool else "edits"
+    what = "edits" if condition.of_edits else "tools" if condition.error_type is None else "error types"
     there = columns.counted(_values(dataset, what), "value").drop_nulls("value")
     listed = ", ".join(f"{value} ({count:,})" for value, count in there.head(_SHOWN).iter_rows())
     more = f" and {len(there) - _SHOWN:,} more" if len(there) > _SHOWN else ""

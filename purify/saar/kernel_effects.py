@@ -2,8 +2,8 @@
 
 Mutation is judged by name: stores to an item or attribute, a fixed list of mutating methods, methods of the cells' own
 classes that change something, `heappush`, `next` and the like, `inplace=True`, an iterator that is read, and the bodies
-of the cells' own functions that are named. Limits: any other method returns a new value (most of sympy's and numpy's do),
-and a function leaves the objects passed to it alone. Order does not matter: what may have happened counts.
+of the cells' own functions that are named. Limits: any other method returns a new value (most of sympy's and numpy's
+do), and a function leaves the objects passed to it alone. Order does not matter: what may have happened counts.
 
 Try it: `python -c "from purify.saar import kernel_effects as k; print(sorted(k.MUTATING_METHODS))"`
 """
@@ -19,9 +19,10 @@ from purify.saar.kernel_scopes import Function, Scope, walk
 
 MUTATING_METHODS = frozenset(
     ["add", "append", "appendleft", "clear", "col_del", "col_op", "col_swap", "difference_update", "discard", "extend",
-     "extendleft", "fill", "fit", "fit_transform", "insert", "intersection_update", "itemset", "partial_fit", "pop", "popitem",
-     "popleft", "put", "put_nowait", "remove", "resize", "reverse", "rotate", "row_del", "row_op", "row_swap", "setdefault",
-     "setflags", "sort", "subtract", "symmetric_difference_update", "update", "write", "writelines"]
+     "extendleft", "fill", "fit", "fit_transform", "insert", "intersection_update", "itemset", "partial_fit", "pop",
+     "popitem", "popleft", "put", "put_nowait", "remove", "resize", "reverse", "rotate", "row_del", "row_op",
+     "row_swap", "setdefault", "setflags", "sort", "subtract", "symmetric_difference_update", "update", "write",
+     "writelines"]
 )  # fmt: skip
 """Methods that change their object, besides those that begin with `add_`, `set_`, `remove_` or `update_`."""
 _MUTATING_PREFIXES = ("add_", "set_", "remove_", "update_")

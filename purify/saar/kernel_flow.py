@@ -3,7 +3,7 @@
 Certain is what no branch can skip: a binding inside `for`, `while`, `match` or in only some branches of `if` and `try`
 counts inside its own branch alone. What a function reads counts where the function is named, not where it is defined.
 
-Try it: `python -c "import ast; from purify.saar.kernel_flow import *; print(flow(ast.parse('b = a; a = 1; c = a').body, {}))"`
+Try it: `python -c "import ast; from purify.saar.kernel_flow import *; print(flow(ast.parse('b = a; a = 1').body, {}))"`
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def flow(statements: Iterable[ast.stmt], functions: Reads, stars: Mapping[str, f
     """Flow of the statements of a whole cell.
 
     `functions` knows those of earlier cells and takes in this cell's. `stars`: the star imports that matter
-    (`from m import *`), each with names that it surely binds; one is read where a name is read that it may have brought.
+    (`from m import *`), each with names that it surely binds; one is read where a name is read that it may bring.
     """
     walker = _Walker(functions, stars or {})
     reads: set[str] = set()
@@ -115,7 +115,7 @@ class _Walker:
         return _in_order(self.read(case.pattern), _target(case.pattern), self.read(case.guard), self.block(case.body))
 
     def assigned(self, targets: Sequence[ast.expr], value: ast.expr, certain: bool) -> Flow:
-        """The right side. A name bound to it may hold any function that it names, or an object that such a function made."""
+        """The right side. A name bound to it may hold any function named there, or an object that one made."""
         nodes = list(ast.walk(value))
         held = [scope_of(node).later for node in nodes if isinstance(node, ast.Lambda | ast.GeneratorExp)]
         held += [self.functions.get(node.id, frozenset()) for node in nodes if isinstance(node, ast.Name)]

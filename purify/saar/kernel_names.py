@@ -1,10 +1,10 @@
 """What a sequence of kernel cells has put in the namespace: how names were last bound, and which share an object.
 
-A binding has a key where an equal one binds an equal value: imports, constants, sympy's `symbols(...)` of constants. Names
-share an object where the code shows it plainly (`b = a`, `for row in grid`, `box.append(a)`); what other calls return
-counts as new, a shallow copy too.
+A binding has a key where an equal one binds an equal value: imports, constants, sympy's `symbols(...)` of constants.
+Names share an object where the code shows it plainly (`b = a`, `for row in grid`, `box.append(a)`); what other calls
+return counts as new, a shallow copy too.
 
-Try it: `python -c "import ast; from purify.saar.kernel_names import *; print(*bindings(ast.parse('import numpy as np')))"`
+Try it: `python -c "import ast; from purify.saar.kernel_names import *; print(*bindings(ast.parse('import os as o')))"`
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from purify.saar.kernel_scopes import Function, Scope, Scoped, bound_names, scop
 
 STAR = "from "
 """`from m import *` is a binding of that very text, which no name can be."""
+BY_FUNCTION = "bound by a function"
 _SYMBOLS = ("Symbol", "symbols")
 _VIEWS = frozenset(["enumerate", "filter", "get", "items", "iter", "map", "reversed", "setdefault", "values", "zip"])
 _PUTS_IN = frozenset(["add", "append", "appendleft", "extend", "insert", "put", "setdefault", "update"])
@@ -41,6 +42,8 @@ class Namespace:
     imports: dict[str, str] = field(default_factory=dict)
     """Name to origin, e.g. {'np': 'numpy', 'sqrt': 'math.sqrt'}."""
     functions: dict[str, Function | ast.ClassDef] = field(default_factory=dict)
+    unsteady: set[str] = field(default_factory=set)
+    """Names that a function may bind again at any time."""
     iterators: set[str] = field(default_factory=set)
     """Names bound to something that reading uses up, e.g. a generator."""
     shared: dict[str, set[str]] = field(default_factory=dict)
@@ -51,9 +54,8 @@ class Namespace:
     def learn(self, nodes: Iterable[ast.AST], certain: bool = True) -> None:
         """Take in statements of the next cell; `certain` is false where some may not have run."""
         for root in nodes:
-            sure = certain and isinstance(root, ast.Import | ast.ImportFrom | ast.Assign)
             for found in bindings(root):
-                self._bind(found, sure)
+                self._bind(found, certain, sure=certain and isinstance(root, ast.Import | ast.ImportFrom | ast.Assign))
             for node, scope in walk(root):
                 if isinstance(node, Function | ast.ClassDef) and scope is None:
                     self.functions[node.name] = node
@@ -66,7 +68,7 @@ class Namespace:
                     self._share(target, value)
 
     def dotted(self, callee: ast.expr, scope: Scope | None) -> str:
-        """The callee with imports resolved: `np.random.seed` is 'numpy.random.seed'. What the cells bound otherwise is '?'."""
+        """The callee with imports resolved, e.g. 'numpy.random.seed'; '?' for what the cells bound otherwise."""
         parts: list[str] = []
         while isinstance(callee, ast.Attribute):
             parts.insert(0, callee.attr)
@@ -83,14 +85,17 @@ class Namespace:
             queue.extend(sorted(self.shared.get(name, set()).difference(queue)))
         return queue
 
-    def _bind(self, found: Binding, sure: bool) -> None:
+    def _bind(self, found: Binding, certain: bool, sure: bool) -> None:
         if found.name.startswith(STAR):  # may rebind any name
             self.keys = dict.fromkeys(self.keys)
         elif found.origin:  # may rebind what a star import brought
             self.keys |= {name: None for name in self.keys if name.startswith(STAR)}
-        self.keys[found.name] = found.key if sure else None
-        self.functions.pop(found.name, None)
-        self.imports.pop(found.name, None)
+        if found.how == BY_FUNCTION:
+            self.unsteady.add(found.name)
+        self.keys[found.name] = found.key if sure and found.name not in self.unsteady else None
+        if certain:
+            self.functions.pop(found.name, None)
+            self.imports.pop(found.name, None)
         if found.origin:
             self.imports[found.name] = found.origin
 
@@ -138,7 +143,7 @@ def bindings(root: ast.AST) -> Iterator[Binding]:
             case _:
                 yield from map(Binding, bound_names(node))
         if isinstance(node, Scoped):
-            yield from map(Binding, sorted(scope_of(node).stores))
+            yield from (Binding(name, how=BY_FUNCTION) for name in sorted(scope_of(node).stores))
 
 
 def references(expr: ast.expr) -> list[str]:

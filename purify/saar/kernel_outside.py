@@ -1,7 +1,7 @@
 """Calls that reach past the names of a kernel: files, processes, global settings, code that syntax cannot see through.
 
-Judged by the dotted name of the callee with imports resolved (`np.random.seed` is `numpy.random.seed`), so a write through
-a function that is on no list passes. Plain plotting and printing count as nothing.
+Judged by the dotted name of the callee with imports resolved (`np.random.seed` is `numpy.random.seed`), so a write
+through a function that is on no list passes. Plain plotting and printing count as nothing.
 
 Try it: `python -c "import ast; from purify.saar.kernel_outside import *; print(reach('os.remove', ast.Call()))"`
 """

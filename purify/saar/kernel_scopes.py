@@ -2,7 +2,7 @@
 
 From the syntax tree alone: the standard library's `symtable` hides the scopes of comprehensions from Python 3.12 on.
 
-Try it: `python -c "import ast; from purify.saar.kernel_scopes import *; print(scope_of(ast.parse('lambda: y').body[0].value))"`
+Try it: `python -c "import ast; from purify.saar.kernel_scopes import *; print(scope_of(ast.parse('def f(): a').body[0]))"`
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Scope:
 def walk(root: ast.AST) -> Iterator[tuple[ast.AST, Scope | None]]:
     """Every node from `root` down in source order, with the outermost scope it is in: None is the module itself.
 
-    Decorators, defaults, bases and the first iterable of a comprehension run in the scope around. Contexts and operators are
+    Decorators, defaults, bases and a comprehension's first iterable run in the scope around. Contexts and operators are
     left out.
     """
     stack: list[tuple[ast.AST, Scope | None]] = [(root, None)]

@@ -1,10 +1,10 @@
 """Can later cells of a Python kernel depend on failed cells that are about to be removed? Decided from the code alone.
 
 A failed cell ran up to its failing line: before that it may have bound names, changed objects or written files. Where a
-kept cell can see any of it, its recorded observation could have been another one without the failed cell: refuse. Nothing
-is executed, and doubt refuses. Not seen: a function that changes its argument, unless its name is known; objects shared
-through calls; writes through functions on no list (`kernel_effects`, `kernel_outside`); submodules that an import loaded
-by the way; a kernel that was restarted.
+kept cell can see any of it, its recorded observation could have been another one without the failed cell: refuse.
+Nothing is executed, and doubt refuses. Not seen: a function that changes its argument, unless its name is known;
+objects shared through calls; writes through functions on no list (`kernel_effects`, `kernel_outside`); submodules that
+an import loaded on the side; a kernel that was restarted.
 
 Try it: `python -c "from purify.saar.kernel_state import *; print(depends_on_removed([RemovedCell('k = 2\\nk / 0',
 'Cell In[1], line 2', 'error', 'ZeroDivisionError')], ['print(k)']))"`
@@ -130,8 +130,8 @@ def _syntax_error(removed: RemovedCell) -> str | None:
 def _failed_to_parse(removed: RemovedCell, cell: Cell, line: int | None) -> bool:
     """Whether the kernel could not even parse a cell that we can parse: no magics there, another indent, or dedent.
 
-    IPython reports these without a traceback, but so it does errors of the compiler (`return` outside a function), and those
-    come when the statements before have run.
+    IPython reports these without a traceback, but so it does errors of the compiler (`return` outside a function), and
+    those come when the statements before have run.
     """
     error = _syntax_error(removed)
     if error is None or (error == "SyntaxError" and is_python(removed.code)):

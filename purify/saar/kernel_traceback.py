@@ -64,8 +64,8 @@ def _same_text(lines: Sequence[str], number: int, shown: str) -> int | None:
 def executed(cell: Cell, line: int | None) -> list[ast.AST]:
     """The parts of the cell that may have run when it failed at this line (None: not known).
 
-    The failing statement itself counts as a whole where it is a loop, `try`, `with` or class, without its binding where it
-    is a simple one, and up to the line where it is an `if`. Without a line, all but the last statement ran to the end.
+    The failing statement counts as a whole where it is a loop, `try`, `with` or class, without its binding where it is
+    a simple one, and up to the line where it is an `if`. Without a line, all but the last statement ran to the end.
     """
     body = cell.tree.body
     if line is not None and (parts := _until(body, line)) is not None:
