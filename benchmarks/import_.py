@@ -27,7 +27,7 @@ def generate(path: Path, count: int) -> None:
     with path.open("wb") as out:
         for number in range(count):
             row = synthetic(number)
-            messages = [{"role": "user", "content": row.messages[0].content}]
+            messages: list[dict[str, object]] = [{"role": "user", "content": row.messages[0].content}]
             for step in row.steps:
                 call = step.calls[0]
                 function = {"name": call.name, "arguments": call.arguments}

@@ -15,11 +15,22 @@ if TYPE_CHECKING:
     from purify.datasets import Dataset
     from purify.errors import PurifyError
     from purify.importing import import_dump
+    from purify.reporting import stats
     from purify.saar import SaarConfig, purify_trajectory
 
     open = Dataset.open
 
-__all__ = ["Dataset", "PurifyError", "SaarConfig", "clean", "import_dump", "open", "purify_trajectory", "restore"]
+__all__ = [
+    "Dataset",
+    "PurifyError",
+    "SaarConfig",
+    "clean",
+    "import_dump",
+    "open",
+    "purify_trajectory",
+    "restore",
+    "stats",
+]
 
 _HOME = {
     "clean": "purify.cleaning",
@@ -29,6 +40,7 @@ _HOME = {
     "import_dump": "purify.importing",
     "SaarConfig": "purify.saar",
     "purify_trajectory": "purify.saar",
+    "stats": "purify.reporting",
 }
 
 

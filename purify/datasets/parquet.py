@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,23 +32,26 @@ def library_versions() -> dict[str, str]:
     }
 
 
-def row_groups(path: Path, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """Read a shard one row group at a time, so that memory does not grow with the file.
-
-    Raises `PurifyError` if the file is damaged, or of a schema this version cannot read.
-    """
+@contextmanager
+def open_shard(path: Path) -> Iterator[pq.ParquetFile]:
+    """A shard of ours, checked. Raises `PurifyError` if it is damaged or of a schema this version cannot read."""
     try:
         with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
-            check_schema(file.schema_arrow, path)
-            for index in range(file.num_row_groups):
-                yield file.read_row_group(index, columns=columns)
+            _check_schema(file.schema_arrow, path)
+            yield file
     except (pa.ArrowException, OSError) as error:
-        raise PurifyError(
-            f"{path}: not a readable Parquet shard ({_first_line(error)}); restore it from a copy"
-        ) from None
+        first = str(error).split("\n", 1)[0]
+        raise PurifyError(f"{path}: not a readable Parquet shard ({first}); restore it from a copy") from None
 
 
-def check_schema(schema: pa.Schema, path: Path) -> None:
+def row_groups(path: Path, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    """Read a shard one row group at a time, so that memory does not grow with the file."""
+    with open_shard(path) as file:
+        for index in range(file.num_row_groups):
+            yield file.read_row_group(index, columns=columns)
+
+
+def _check_schema(schema: pa.Schema, path: Path) -> None:
     """Refuse a shard that is not ours or of another schema version, saying which."""
     version = (schema.metadata or {}).get(VERSION_KEY)
     if version is None:
@@ -59,7 +63,3 @@ def check_schema(schema: pa.Schema, path: Path) -> None:
         )
     if not any(schema.equals(known) for known in (RAW_SCHEMA, PURIFIED_SCHEMA)):
         raise PurifyError(f"{path}: its columns are not those of schema version {SCHEMA_VERSION}; import it again")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).split("\n", 1)[0]

@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from purify.datasets import Dataset
-from purify.datasets.parquet import check_schema
+from purify.datasets.parquet import open_shard
 from purify.errors import PurifyError
 from purify.reporting.filters import Filter, matching_rows, why_nothing
 from purify_schemas import Trajectory, from_table
@@ -70,19 +69,15 @@ def read_rows(dataset: Dataset, rows: Sequence[int]) -> Iterator[tuple[int, Traj
 
 
 def _read_shard(path: Path, rows: Sequence[int]) -> Iterator[tuple[int, Trajectory]]:
-    try:
-        with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
-            check_schema(file.schema_arrow, path)
-            first = 0
-            for index in range(file.num_row_groups):
-                count = file.metadata.row_group(index).num_rows
-                if here := _between(rows, first, first + count):
-                    table = file.read_row_group(index)
-                    for row in here:
-                        yield row, _trajectory(table.slice(row - first, 1), f"{path} row {row}")
-                first += count
-    except (pa.ArrowException, OSError) as error:
-        raise PurifyError(f"{path}: not a readable Parquet shard ({error}); restore it from a copy") from None
+    with open_shard(path) as file:
+        first = 0
+        for index in range(file.num_row_groups):
+            count = file.metadata.row_group(index).num_rows
+            if here := _between(rows, first, first + count):
+                table = file.read_row_group(index)
+                for row in here:
+                    yield row, _trajectory(table.slice(row - first, 1), f"{path} row {row}")
+            first += count
 
 
 def _trajectory(table: pa.Table, where: str) -> Trajectory:

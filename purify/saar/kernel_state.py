@@ -20,9 +20,9 @@ from purify.saar.kernel_cells import Cell, is_python, parse
 from purify.saar.kernel_effects import changes
 from purify.saar.kernel_flow import Reads, flow
 from purify.saar.kernel_names import STAR, Binding, Namespace, bindings
-from purify.saar.kernel_traceback import TRACEBACK, executed, failing_line
+from purify.saar.kernel_traceback import TRACEBACK, executed, failing_line, without_colours
 
-_SYNTAX = re.compile(r"^(?:SyntaxError|IndentationError|TabError)\b", re.MULTILINE)
+_SYNTAX = re.compile(r"^\s*(SyntaxError|IndentationError|TabError)\b", re.MULTILINE)
 _READS_ANY_NAME = frozenset(["dir", "eval", "exec", "get_ipython", "globals", "locals", "vars"])
 # A removed cell shifts the numbers that the kernel's history gives to later ones.
 _HISTORY = re.compile(r"\b(?:In|Out|_ih|_oh)\[|(?<![\w.])_i?\d+\b")
@@ -123,8 +123,8 @@ def _traces(removed: Sequence[RemovedCell], earlier: Sequence[tuple[Cell, bool]]
 
 
 def _syntax_error(removed: RemovedCell) -> str | None:
-    found = _SYNTAX.search(removed.error_type or removed.result or "")
-    return found[0] if found else None
+    found = _SYNTAX.search(removed.error_type or without_colours(removed.result))
+    return found[1] if found else None
 
 
 def _failed_to_parse(removed: RemovedCell, cell: Cell, line: int | None) -> bool:
@@ -136,7 +136,7 @@ def _failed_to_parse(removed: RemovedCell, cell: Cell, line: int | None) -> bool
     error = _syntax_error(removed)
     if error is None or (error == "SyntaxError" and is_python(removed.code)):
         return False
-    return line is None or (TRACEBACK not in (removed.result or "") and not cell.magics)
+    return line is None or (TRACEBACK not in without_colours(removed.result) and not cell.magics)
 
 
 def _first_dependency(traces: _Traces, kept: Sequence[str], functions: Reads, failed: frozenset[int]) -> str | None:

