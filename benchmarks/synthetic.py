@@ -59,7 +59,7 @@ def generate(path: Path, trajectories: int, *, rows_per_shard: int = 20_000) -> 
         config_digest="synthetic",
         inputs=[str(unit) for unit in units],
     )
-    run_stage(stage, units, _Generate(), path, mode="overwrite")
+    run_stage(stage, units, _Generate(), path, mode="overwrite", workers=2)
     return Dataset.open(path)
 
 

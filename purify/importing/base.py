@@ -16,6 +16,7 @@ import orjson
 from purify.digests import digest
 from purify.failures.rules import Outcome, Rules
 from purify.importing.config import ImportConfig
+from purify.importing.tool_states import KNOWN_STATES
 from purify_schemas import Message, Source, ToolState, Trajectory
 from purify_schemas.names import ToolStateName
 
@@ -73,13 +74,14 @@ class RecordContext:
         """Build the row: ids (`DESIGN`: digest of source, task, policy revision, round, sample; else of file and row).
 
         `sample` tells apart the samples of one record; `sample_index` is the source's own number, if it has one.
-        `tool_states` is what the importer knows of each tool in the row; the user's `--tool-state` wins.
+        `tool_states` is what the importer knows of each tool in the row. Where that is nothing, the tool's name may
+        tell; the user's `--tool-state` wins.
         """
         policy = self.config.policy or source.revision
         task = self._task(record, messages, task_id)
         scope = (source.framework, policy if policy is not None else self.file, task, source.round)
         by_sample = task is not None and sample_index is not None
-        states = {**tool_states, **{k: v for k, v in self.config.tool_state.items() if k in tool_states}}
+        states = {name: self._state(name, state) for name, state in tool_states.items()}
         return Trajectory(
             trajectory_id=digest(*scope, sample_index) if by_sample else digest(self.file, self.row, sample),
             task_id=task if task is not None else f"{self.file}#{self.row}",
@@ -90,6 +92,10 @@ class RecordContext:
             source=source.model_copy(update={"file": self.file, "row": self.row, "revision": policy}),
             **fields,
         )
+
+    def _state(self, tool: str, state: ToolStateName) -> ToolStateName:
+        known = KNOWN_STATES.get(tool, state) if state == "unknown" else state
+        return self.config.tool_state.get(tool, known)
 
     def _task(self, record: Record, messages: Sequence[Message], task_id: str | None) -> str | None:
         match self.config.task_by:

@@ -21,17 +21,8 @@ from purify.importing.responses_ids import Generation, attach, sequence_problem
 from purify.importing.responses_items import read_output, read_prompt
 from purify.importing.turns import build_steps
 from purify_schemas import Message, Source, Step, Trajectory
-from purify_schemas.names import FinishReason, ToolStateName
+from purify_schemas.names import FinishReason
 
-STATES: Mapping[str, ToolStateName] = {
-    # resources_servers/ns_tools: "a stateful Jupyter notebook environment".
-    "stateful_python_code_exec": "python_kernel",
-    # resources_servers/math_with_code and python_math_exec: one process a session, "keeping globals between calls".
-    "execute_python": "python_kernel",
-    # Hermes agent: a shell, files, and scripts that can call both.
-    **dict.fromkeys(("terminal", "process", "read_file", "write_file", "patch", "search_files"), "external"),
-    **dict.fromkeys(("execute_code", "skill_manage"), "external"),
-}
 SAMPLING = ("temperature", "top_p", "max_output_tokens", "reasoning")
 
 
@@ -80,7 +71,7 @@ def _row(record: Record, asked: Mapping[str, Any], response: Mapping[str, Any], 
         ),
         task_id=_task(record, asked),
         sample_index=_index(record.get("_ng_rollout_index"), "_ng_rollout_index"),
-        tool_states={name: STATES.get(name, "unknown") for name in names},
+        tool_states=dict.fromkeys(names, "unknown"),
         tools=json_text([_nested(tool) for tool in tools], "tools"),
         prompt_token_ids=ids,
         steps=steps,

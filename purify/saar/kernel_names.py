@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import NamedTuple
 
-from purify.saar.kernel_scopes import Function, Scope, Scoped, bound_names, scope_of, walk
+from purify.saar.kernel_scopes import Comprehension, Function, Scope, Scoped, bound_names, scope_of, walk
 
 STAR = "from "
 """`from m import *` is a binding of that very text, which no name can be."""
@@ -116,19 +116,24 @@ class Namespace:
 
 def bindings(root: ast.AST) -> Iterator[Binding]:
     """Every binding or deletion of a module's name that the statement can make, in source order."""
-    keys: dict[int, str] = {}
+    keys: dict[ast.AST, str] = {}
+    declared: set[ast.AST] = set()
     for node, scope in walk(root):
         if scope is not None:
             continue
         match node:
+            case ast.AnnAssign(value=None, target=target):
+                declared.add(target)
             case ast.Name(ctx=ast.Load()):
                 pass
+            case ast.Name() if node in declared:
+                pass
             case ast.Name(id=name, ctx=ast.Store()):
-                yield Binding(name, keys.get(id(node)))
+                yield Binding(name, keys.get(node))
             case ast.Name(id=name):
                 yield Binding(name, how="deleted")
             case ast.Assign() if _is_steady(node.value):
-                keys |= {id(part): ast.dump(node) for target in node.targets for part in ast.walk(target)}
+                keys |= {part: ast.dump(node) for target in node.targets for part in ast.walk(target)}
             case ast.Import():
                 for n in node.names:
                     name = n.asname or n.name.partition(".")[0]
@@ -143,7 +148,8 @@ def bindings(root: ast.AST) -> Iterator[Binding]:
             case _:
                 yield from map(Binding, bound_names(node))
         if isinstance(node, Scoped):
-            yield from (Binding(name, how=BY_FUNCTION) for name in sorted(scope_of(node).stores))
+            how = "bound" if isinstance(node, Comprehension) else BY_FUNCTION
+            yield from (Binding(name, how=how) for name in sorted(scope_of(node).stores))
 
 
 def references(expr: ast.expr) -> list[str]:
