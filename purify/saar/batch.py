@@ -22,7 +22,7 @@ from purify.saar.gates import View
 from purify.saar.plan import plan
 from purify.saar.rows import METHOD, is_selected
 from purify.saar.rule import CallView, Turn
-from purify.saar.similarity import Similarity
+from purify.saar.similarity import Similarity, recorded
 from purify_schemas import FAILED, Edit
 
 
@@ -45,7 +45,11 @@ def purify_table(
     edits: list[Sequence[Edit]] = [()] * len(table)
     for row, found in zip(candidates, planned, strict=True):
         edits[int(row)] = found
-    constants = {"parent_digest": parent_digest, "method": METHOD, "config_digest": config_digest(config)}
+    constants = {
+        "parent_digest": parent_digest,
+        "method": METHOD,
+        "config_digest": config_digest(recorded(config, similarity)),
+    }
     purified = apply_edits(table, edits, selected, constants)
     return purified, _count(steps, edits, selected)
 

@@ -31,7 +31,7 @@ class Cell:
     """Line to what only IPython runs: `%matplotlib`, a top-level `await`. In the tree a magic is `pass`."""
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def parse(code: str) -> Cell | None:
     """The cell, or None where it is not Python even without magics. Cached: edit after edit asks for the same cells."""
     lines = code.replace("\r\n", "\n").replace("\r", "\n").split("\n")

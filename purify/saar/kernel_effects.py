@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 from purify.saar.kernel_names import Namespace, last_part, references
 from purify.saar.kernel_outside import OPAQUE, SEEDS, reach
-from purify.saar.kernel_scopes import Function, Scope, walk
+from purify.saar.kernel_scopes import Function, Scope, scope_of, walk
 
 MUTATING_METHODS = frozenset(
     ["add", "append", "appendleft", "clear", "col_del", "col_op", "col_swap", "difference_update", "discard", "extend",
@@ -42,8 +42,8 @@ def changes(nodes: Iterable[ast.AST], known: Namespace) -> tuple[list[str], str 
     changed: list[str] = []
     own_mutators = _mutating_methods(known)
     roots = [(node, False) for node in nodes]
-    entered: set[str] = set()
-    for root, is_named in roots:  # grows by the bodies of functions that are named
+    entered: set[ast.AST] = set()
+    for root, is_named in roots:  # grows by the bodies of the cells' own functions that are named
         for node, scope in walk(root):
             if is_named and scope is None:
                 continue  # the header of a function ran when it was defined
@@ -53,15 +53,17 @@ def changes(nodes: Iterable[ast.AST], known: Namespace) -> tuple[list[str], str 
             if isinstance(node, ast.Name) and node.id in known.iterators:
                 found.append(node.id)
             changed += [name for name in found if _is_module(name, scope)]
-            if isinstance(node, ast.Name) and node.id in known.functions and node.id not in entered:
-                entered.add(node.id)
-                roots.append((known.functions[node.id], True))
+            if isinstance(node, ast.Name):
+                for code in sorted(known.functions.get(node.id, frozenset()) - entered, key=lambda code: code.lineno):
+                    entered.add(code)
+                    roots.append((code, True))
+                    changed += sorted(scope_of(code).stores)
     return [name for name in known.sharing(changed) if name not in known.imports], None
 
 
 def _mutating_methods(known: Namespace) -> frozenset[str]:
     """Methods of the cells' own classes that change something."""
-    classes = [node for node in known.functions.values() if isinstance(node, ast.ClassDef)]
+    classes = [code for held in known.functions.values() for code in held if isinstance(code, ast.ClassDef)]
     methods = [method for node in classes for method in node.body if isinstance(method, Function)]
     return frozenset(m.name for m in methods if any(_changed(node, frozenset()) for node in ast.walk(m)))
 

@@ -26,6 +26,9 @@ _PUTS_IN = frozenset(["add", "append", "appendleft", "extend", "insert", "put", 
 _ITERATORS = frozenset(["enumerate", "filter", "iter", "map", "open", "reader", "reversed", "zip"])
 
 
+Code = Function | ast.Lambda | ast.ClassDef
+
+
 class Binding(NamedTuple):
     name: str
     key: str | None = None
@@ -41,7 +44,8 @@ class Namespace:
     """Name to the key of its last binding."""
     imports: dict[str, str] = field(default_factory=dict)
     """Name to origin, e.g. {'np': 'numpy', 'sqrt': 'math.sqrt'}."""
-    functions: dict[str, Function | ast.ClassDef] = field(default_factory=dict)
+    functions: dict[str, frozenset[Code]] = field(default_factory=dict)
+    """Name to the functions and classes of the cells that it may hold, or an object of which they made."""
     unsteady: set[str] = field(default_factory=set)
     """Names that a function may bind again at any time."""
     iterators: set[str] = field(default_factory=set)
@@ -54,12 +58,13 @@ class Namespace:
     def learn(self, nodes: Iterable[ast.AST], certain: bool = True) -> None:
         """Take in statements of the next cell; `certain` is false where some may not have run."""
         for root in nodes:
+            held = list(self._held(root))
             for found in bindings(root):
                 self._bind(found, certain, sure=certain and isinstance(root, ast.Import | ast.ImportFrom | ast.Assign))
-            for node, scope in walk(root):
-                if isinstance(node, Function | ast.ClassDef) and scope is None:
-                    self.functions[node.name] = node
-                elif isinstance(node, ast.Call):
+            for name, code in held:
+                self.functions[name] = self.functions.get(name, frozenset()) | code
+            for node, _ in walk(root):
+                if isinstance(node, ast.Call):
                     self.called.add(last_part(node.func))
                     if isinstance(node.func, ast.Attribute) and node.func.attr in _PUTS_IN:
                         for argument in node.args:
@@ -98,6 +103,17 @@ class Namespace:
             self.imports.pop(found.name, None)
         if found.origin:
             self.imports[found.name] = found.origin
+
+    def _held(self, root: ast.AST) -> Iterator[tuple[str, frozenset[Code]]]:
+        for node, scope in walk(root):
+            if isinstance(node, Function | ast.ClassDef) and scope is None:
+                yield node.name, frozenset([node])
+            for target, value in _assignments(node):
+                parts = list(ast.walk(value))
+                code = [self.functions.get(part.id, frozenset()) for part in parts if isinstance(part, ast.Name)]
+                code.append(frozenset(part for part in parts if isinstance(part, ast.Lambda)))
+                for name in references(target):
+                    yield name, frozenset[Code]().union(*code)
 
     def _share(self, target: ast.expr, value: ast.expr) -> None:
         names, sources = references(target), references(value)

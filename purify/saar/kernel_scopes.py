@@ -46,7 +46,7 @@ def walk(root: ast.AST) -> Iterator[tuple[ast.AST, Scope | None]]:
             stack += [(child, scope) for child in reversed(_children(node))]
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def scope_of(node: Scoped) -> Scope:
     """What this function, lambda, class or comprehension does to names outside it, with all that is nested in it."""
     reads, binds, module, outer = set[str](), set[str](), set[str](), set[str]()

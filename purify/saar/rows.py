@@ -10,7 +10,7 @@ from purify.saar.config import SaarConfig
 from purify.saar.gates import View
 from purify.saar.plan import plan
 from purify.saar.rule import CallView, Turn
-from purify.saar.similarity import Similarity, load_similarity
+from purify.saar.similarity import Similarity, load_similarity, recorded
 from purify_schemas import Edit, Provenance, Removed, StaleFrom, Step, Trajectory
 from purify_schemas.provenance import Part
 
@@ -37,16 +37,14 @@ def purify_trajectory(
     if trajectory.provenance is not None:
         raise ValueError(f"trajectory {trajectory.trajectory_id} is already purified; restore it first")
     selected = is_selected(trajectory.trajectory_id, trajectory.reward, group_mean, config)
-    edits: list[Edit] = []
-    if selected:
-        similarity = similarity or load_similarity(config)
-        edits = plan([view_of(trajectory)], config, similarity)[0]
+    similarity = similarity or load_similarity(config)
+    edits = plan([view_of(trajectory)], config, similarity)[0] if selected else []
     edits = [_with_removed(edit, trajectory.steps) for edit in edits]
     provenance = Provenance(
         parent_id=trajectory.trajectory_id,
         parent_digest=parent_digest,
         method=METHOD,
-        config_digest=config_digest(config),
+        config_digest=config_digest(recorded(config, similarity)),
         mixed_in=not selected,
         stale_from=stale_from(edits),
         edits=edits,

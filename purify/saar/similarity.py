@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Protocol
 
+from purify.digests import digest, file_sha256
 from purify.errors import PurifyError
 from purify.saar.config import SaarConfig
 
@@ -57,7 +59,7 @@ class Embedding:
             raise PurifyError(
                 f"embedding model {model!r} cannot be loaded ({first}); give a model name or path"
             ) from None
-        self.name = f"embedding:{model}"
+        self.name = f"embedding:{_portable_name(model)}"
 
     def __call__(self, pairs: Sequence[Pair]) -> list[float]:
         texts = list(dict.fromkeys(text for pair in pairs for text in pair))
@@ -66,6 +68,15 @@ class Embedding:
         vectors = self._model.encode(texts, normalize_embeddings=True, show_progress_bar=False)
         row = {text: index for index, text in enumerate(texts)}
         return [min(1.0, max(0.0, float(vectors[row[a]] @ vectors[row[b]]))) for a, b in pairs]
+
+
+def _portable_name(model: str) -> str:
+    """A hub name as it is; a folder as its last part and a digest of its weights: data holds no path of a machine."""
+    folder = Path(model)
+    if not folder.is_dir():
+        return model
+    weights = sorted([*folder.rglob("*.safetensors"), *folder.rglob("*.bin")])
+    return f"{folder.resolve().name}@{digest(*map(file_sha256, weights))[:12]}"
 
 
 BACKENDS: dict[str, Callable[[str | None], Similarity]] = {
@@ -83,3 +94,10 @@ def load_similarity(config: SaarConfig) -> Similarity:
 def _load(backend: str, model: str | None) -> Similarity:
     """One backend a process: an embedding model takes seconds to load."""
     return BACKENDS[backend](model)
+
+
+def recorded(config: SaarConfig, similarity: Similarity) -> SaarConfig:
+    """The configuration as data and manifests name it: the same wherever the embedding model lies."""
+    if config.similarity != "embedding":
+        return config
+    return config.model_copy(update={"embedding_model": similarity.name.removeprefix("embedding:")})

@@ -19,8 +19,11 @@ import contextlib, heapq
 a, b, c = 1, 2, 3
 xs, ys, grid, box = [3, 1, 2], [5], [[1], [2]], {}
 it = iter([1, 2, 3])
-def f(n): return n + 1
-def g(n): return n * 2
+def f(n): return n + a
+def g(n):
+    global b
+    b = n
+    return n
 class C:
     k = 0
     def bump(self): self.k += 1
@@ -34,7 +37,7 @@ EXPRESSIONS = [
 STATEMENTS = [
     "N = E", "N = E", "N = E", "N = 5", "N += E", "N, N = E, E", "N = N = E", "N: int = E", "N: int", "del N",
     "import math as N", "from math import pi as N, nothing as N", "from math import *", "print(pi)", "assert E",
-    "print(E)", "print(E, f'{N}')", "print(L)", "print([(N := q + 1) for q in L])",
+    "F(E)", "F(E)", "print(E)", "print(E, f'{N}')", "print(L)", "print([(N := q + 1) for q in L])",
     "L = [E, E]", "L = L", "L = sorted(L)", "L = [N + 1 for N in L]", "L += [E]", "L.append(E)", "L[0] = E", "L.sort()",
     "heapq.heappush(L, E)", "L[0], N = E, E", "N, *L = L",
     "grid.append(L)", "grid = [L, L]", "grid[0][0] = E", "print(grid)", "for row in grid:\n    row.append(1)",

@@ -155,6 +155,10 @@ EFFECTS: list[tuple[str, str, str, str | None]] = [
     ("f(xs)\nboom", "xs", "xs = []", None),  # the documented limit
     ("note(1)\nboom", "seen", "seen = []\ndef note(n): seen.append(n)", CHANGED("seen")),
     ("print(1)\nboom", "seen", "seen = []\ndef note(n): seen.append(n)", None),
+    ("up()\nboom", "n", "n = 1\ndef up():\n  global n\n  n = 2", CHANGED("n")),
+    ("p = go\nboom", "n", "n = 1\ndef up():\n  global n\n  n = 2\ngo = up", CHANGED("n")),
+    ("c.up()\nboom", "n", "n = 1\nclass C:\n  def up(self):\n    global n\n    n = 2\nc = C()", CHANGED("n")),
+    ("put(1)\nboom", "xs", "xs = []\nput = lambda n: xs.append(n)", CHANGED("xs")),
     ("def f():\n  xs = []\n  xs.append(1)\nf()\nboom", "xs", "xs = [1]", None),
     ("s.push(1)\nboom", "s", "class S:\n  def push(self, n): self.items.append(n)\ns = S()", CHANGED("s")),
     ("s.size()\nboom", "s", "class S:\n  def size(self): return 1\ns = S()", None),

@@ -9,10 +9,11 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
+from purify.cleaning import clean
 from purify.errors import PurifyError
 from purify.saar import SaarConfig, load_similarity, purify_trajectory
 from purify.saar.similarity import Difflib
-from tests.support import call, step, trajectory
+from tests.support import call, step, trajectory, write_dataset
 
 CODE = st.text("ab \n=()x1", max_size=300)
 
@@ -46,13 +47,24 @@ def test_a_real_embedding_model_sees_meaning(minilm: str) -> None:
     same = "result = 0\nfor item in items:\n    result = result + item\nprint(result)"
     other = "import requests\nprint(requests.get('https://example.org').status_code)"
     alike, unlike, itself = backend([(loop, same), (loop, other), (loop, loop)])
-    assert unlike < 0.3 < 0.6 < alike < itself and itself == pytest.approx(1.0, abs=1e-5)
+    assert unlike < 0.3 < 0.5 < alike < itself and itself == pytest.approx(1.0, abs=1e-5)
     assert backend([]) == []
 
     row = trajectory(step(call(loop, "error"), think="r0"), step(call(other), think="r1"))
     purified, provenance = purify_trajectory(row, config)
-    assert provenance.edits[0].backend == f"embedding:{minilm}"
+    assert backend.name.startswith("embedding:model@") and provenance.edits[0].backend == backend.name
     assert purified.steps == [step(call(other), think="r1")]
+
+
+def test_a_dataset_cleaned_with_a_model_names_it_without_its_path(minilm: str, tmp_path: Path) -> None:
+    rows = [trajectory(step(call("print(a)", "error")), step(call("print(b)")), id=f"t{n}") for n in range(4)]
+    write_dataset(tmp_path / "raw", rows, shards=2)
+    config = SaarConfig(similarity="embedding", embedding_model=minilm)
+    purified = clean(tmp_path / "raw", tmp_path / "out", config, workers=2)
+    assert purified.manifest.config["embedding_model"].startswith("model@")
+    assert minilm not in (tmp_path / "out/manifest.json").read_text()
+    raw_digest = purified.manifest.lineage[0].digest
+    assert list(purified) == [purify_trajectory(row, config, parent_digest=raw_digest)[0] for row in rows]
 
 
 def test_an_unknown_model_is_one_clear_line(minilm: str, tmp_path: Path) -> None:
