@@ -1,7 +1,7 @@
 """Gates: what an edit must pass besides the rule, each with a verdict and a reason.
 
 The *state* gate asks whether the kept calls can see what the removed calls did. A stateless tool passes. An
-interpreter that keeps names between calls is checked statically (`kernel_state.py`). External state (files,
+interpreter that keeps names between calls is checked statically (`kernel/`). External state (files,
 bookings) refuses unless allowed. An undeclared tool is edited, counted and pointed out.
 """
 
@@ -11,11 +11,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from purify.saar.config import SaarConfig
-from purify.saar.kernel_state import RemovedCell, depends_on_removed
-from purify.saar.rule import Run, Turn
+from purify.saar.kernel import RemovedCell, depends_on_removed
+from purify.saar.rule import CallView, Run, Turn
 from purify.saar.text import code_of
-from purify_schemas import GateResult
+from purify_schemas import FAILED, GateResult
 from purify_schemas.names import ToolStateName
+
+_NEVER_RAN = frozenset({"malformed", "infra", "rejected"})
+"""Statuses of calls that were not executed, so they changed nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,7 @@ class View:
 
 def state_gate(run: Run, view: View, gone: Collection[int], config: SaarConfig) -> GateResult:
     """Judge one run. `gone` are the steps that accepted edits before it already removed."""
-    # A call that could not be parsed never ran, so it changed nothing.
-    ran = [call.name for step in run.failed for call in view.turns[step].calls if call.status != "malformed"]
+    ran = [call.name for step in run.failed for call in view.turns[step].calls if call.status not in _NEVER_RAN]
     tools = sorted({name for name in ran if name is not None})
     states = {tool: config.tool_state.get(tool) or view.states.get(tool, "unknown") for tool in tools}
     for tool, state in states.items():
@@ -47,17 +49,23 @@ def state_gate(run: Run, view: View, gone: Collection[int], config: SaarConfig) 
 
 def _kernel_dependency(tool: str, run: Run, view: View, gone: Collection[int], config: SaarConfig) -> str | None:
     removed: list[RemovedCell] = []
-    kept: list[str] = []
-    earlier: list[str] = []
+    kept: list[CallView] = []
+    earlier: list[CallView] = []
     for step, turn in enumerate(view.turns):
         for call in turn.calls:
-            if call.name != tool:
+            if call.name != tool or call.status in _NEVER_RAN:
                 continue
-            code = code_of(call, config.code_arguments)
             if step in run.failed:
+                code = code_of(call, config.code_arguments)
                 removed.append(RemovedCell(code, view.result(step), call.status, call.error_type))
-            elif step >= run.failed[0]:
-                kept.append(code)
+            elif step > run.failed[0]:
+                kept.append(call)
             elif step not in gone:
-                earlier.append(code)
-    return depends_on_removed(removed, kept, earlier)
+                earlier.append(call)
+    return depends_on_removed(
+        removed,
+        [code_of(call, config.code_arguments) for call in kept],
+        [code_of(call, config.code_arguments) for call in earlier],
+        failed_kept=[index for index, call in enumerate(kept) if call.status in FAILED],
+        failed_earlier=[index for index, call in enumerate(earlier) if call.status in FAILED],
+    )

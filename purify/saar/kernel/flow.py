@@ -3,7 +3,7 @@
 Certain is what no branch can skip: a binding inside `for`, `while`, `match` or in only some branches of `if` and `try`
 counts inside its own branch alone. What a function reads counts where the function is named, not where it is defined.
 
-Try it: `python -c "import ast; from purify.saar.kernel_flow import *; print(flow(ast.parse('b = a; a = 1').body, {}))"`
+Try it: `python -c "import ast; from purify.saar.kernel.flow import *; print(flow(ast.parse('b = a; a = 1').body, {}))"`
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import ast
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from purify.saar.kernel_names import bindings, last_part, references
-from purify.saar.kernel_scopes import Scoped, scope_of, walk
+from purify.saar.kernel.names import bindings, last_part, references
+from purify.saar.kernel.scopes import Scoped, scope_of, walk
 
 Reads = dict[str, frozenset[str]]
 """A function (or what may hold one) to the names of the module that its code may read."""

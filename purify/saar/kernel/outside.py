@@ -3,7 +3,7 @@
 Judged by the dotted name of the callee with imports resolved (`np.random.seed` is `numpy.random.seed`), so a write
 through a function that is on no list passes. Plain plotting and printing count as nothing.
 
-Try it: `python -c "import ast; from purify.saar.kernel_outside import *; print(reach('os.remove', ast.Call()))"`
+Try it: `python -c "import ast; from purify.saar.kernel.outside import *; print(reach('os.remove', ast.Call()))"`
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ import ast
 
 import pytest
 
-from purify.saar.kernel_cells import parse
-from purify.saar.kernel_traceback import executed, failing_line
+from purify.saar.kernel.cells import parse
+from purify.saar.kernel.traceback import executed, failing_line
 
 CODE = ["def f(x):", "    return 1 / x", "y = 1", "z = f(0)"]
 HEAD = "Traceback (most recent call last)"

@@ -4,7 +4,7 @@ A binding has a key where an equal one binds an equal value: imports, constants,
 Names share an object where the code shows it plainly (`b = a`, `for row in grid`, `box.append(a)`); what other calls
 return counts as new, a shallow copy too.
 
-Try it: `python -c "import ast; from purify.saar.kernel_names import *; print(*bindings(ast.parse('import os as o')))"`
+Try it: `python -c "import ast; from purify.saar.kernel.names import *; print(*bindings(ast.parse('import os as o')))"`
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import NamedTuple
 
-from purify.saar.kernel_scopes import Comprehension, Function, Scope, Scoped, bound_names, scope_of, walk
+from purify.saar.kernel.scopes import Comprehension, Function, Scope, Scoped, bound_names, scope_of, walk
 
 STAR = "from "
 """`from m import *` is a binding of that very text, which no name can be."""
@@ -45,7 +45,7 @@ class Namespace:
     imports: dict[str, str] = field(default_factory=dict)
     """Name to origin, e.g. {'np': 'numpy', 'sqrt': 'math.sqrt'}."""
     functions: dict[str, frozenset[Code]] = field(default_factory=dict)
-    """Name to the functions and classes of the cells that it may hold, or an object of which they made."""
+    """Name to the functions and classes of the cells that it may hold, or an object that they made."""
     unsteady: set[str] = field(default_factory=set)
     """Names that a function may bind again at any time."""
     iterators: set[str] = field(default_factory=set)
@@ -58,19 +58,23 @@ class Namespace:
     def learn(self, nodes: Iterable[ast.AST], certain: bool = True) -> None:
         """Take in statements of the next cell; `certain` is false where some may not have run."""
         for root in nodes:
-            held = list(self._held(root))
-            for found in bindings(root):
-                self._bind(found, certain, sure=certain and isinstance(root, ast.Import | ast.ImportFrom | ast.Assign))
-            for name, code in held:
-                self.functions[name] = self.functions.get(name, frozenset()) | code
-            for node, _ in walk(root):
-                if isinstance(node, ast.Call):
+            held: list[tuple[str, frozenset[Code]]] = []
+            for node, scope in walk(root):
+                if isinstance(node, Function | ast.ClassDef) and scope is None:
+                    held.append((node.name, frozenset([node])))
+                elif isinstance(node, ast.Call):
                     self.called.add(last_part(node.func))
                     if isinstance(node.func, ast.Attribute) and node.func.attr in _PUTS_IN:
                         for argument in node.args:
                             self._connect(references(node.func), references(argument))
                 for target, value in _assignments(node):
                     self._share(target, value)
+                    code = self._code_in(value)
+                    held += [(name, code) for name in references(target)]
+            for found in bindings(root):
+                self._bind(found, certain, sure=certain and isinstance(root, ast.Import | ast.ImportFrom | ast.Assign))
+            for name, code in held:
+                self.functions[name] = self.functions.get(name, frozenset()) | code
 
     def dotted(self, callee: ast.expr, scope: Scope | None) -> str:
         """The callee with imports resolved, e.g. 'numpy.random.seed'; '?' for what the cells bound otherwise."""
@@ -104,16 +108,15 @@ class Namespace:
         if found.origin:
             self.imports[found.name] = found.origin
 
-    def _held(self, root: ast.AST) -> Iterator[tuple[str, frozenset[Code]]]:
-        for node, scope in walk(root):
-            if isinstance(node, Function | ast.ClassDef) and scope is None:
-                yield node.name, frozenset([node])
-            for target, value in _assignments(node):
-                parts = list(ast.walk(value))
-                code = [self.functions.get(part.id, frozenset()) for part in parts if isinstance(part, ast.Name)]
-                code.append(frozenset(part for part in parts if isinstance(part, ast.Lambda)))
-                for name in references(target):
-                    yield name, frozenset[Code]().union(*code)
+    def _code_in(self, value: ast.expr) -> frozenset[Code]:
+        """The functions that the value names, and its lambdas."""
+        code: set[Code] = set()
+        for part in ast.walk(value):
+            if isinstance(part, ast.Name):
+                code |= self.functions.get(part.id, frozenset())
+            elif isinstance(part, ast.Lambda):
+                code.add(part)
+        return frozenset(code)
 
     def _share(self, target: ast.expr, value: ast.expr) -> None:
         names, sources = references(target), references(value)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from purify.saar.kernel_state import RemovedCell, depends_on_removed
+from purify.saar.kernel.state import RemovedCell, depends_on_removed
 from tests.support import dump
 
 

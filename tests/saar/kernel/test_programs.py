@@ -12,7 +12,7 @@ import random
 import re
 from collections import Counter
 
-from purify.saar.kernel_state import RemovedCell, depends_on_removed
+from purify.saar.kernel.state import RemovedCell, depends_on_removed
 
 SETUP = """
 import contextlib, heapq
@@ -104,7 +104,7 @@ def failed(code: str, error: str, line: int | None) -> RemovedCell:
 
 def test_accepted_edits_change_no_output() -> None:
     verdicts: Counter[tuple[str, str]] = Counter()
-    for seed in range(int(__import__("os").environ.get("A", "0")), int(__import__("os").environ.get("B", "1000"))):
+    for seed in range(800):
         rng = random.Random(seed)
         earlier = [SETUP, *(cell(rng, 3) for _ in range(rng.randint(0, 2)))]
         removed = [cell(rng, 3) + rng.choice(["", "\n1 / 0", "\na = 1 / 0"]) for _ in range(rng.randint(1, 2))]

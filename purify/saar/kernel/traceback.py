@@ -5,7 +5,7 @@ Understood: plain Python (`File "<stdin>", line 3, in <module>`) and the forms o
 that counts is the cell's own module-level one, in the last of several chained tracebacks. Where the traceback shows the
 line's text, it must be the cell's text: harnesses put lines of their own before the code.
 
-Try it: `python -c "from purify.saar.kernel_traceback import *; print(failing_line(['a', 'b'], 'Cell In[1], line 2'))"`
+Try it: `python -c "from purify.saar.kernel.traceback import *; print(failing_line(['a', 'b'], 'Cell In[1], line 2'))"`
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import ast
 import re
 from collections.abc import Sequence
 
-from purify.saar.kernel_cells import Cell
-from purify.saar.kernel_scopes import Function
+from purify.saar.kernel.cells import Cell
+from purify.saar.kernel.scopes import Function
 
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 TRACEBACK = "Traceback (most recent call last)"

@@ -5,7 +5,7 @@ classes that change something, `heappush`, `next` and the like, `inplace=True`, 
 of the cells' own functions that are named. Limits: any other method returns a new value (most of sympy's and numpy's
 do), and a function leaves the objects passed to it alone. Order does not matter: what may have happened counts.
 
-Try it: `python -c "from purify.saar import kernel_effects as k; print(sorted(k.MUTATING_METHODS))"`
+Try it: `python -c "from purify.saar.kernel import effects; print(sorted(effects.MUTATING_METHODS))"`
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
-from purify.saar.kernel_names import Namespace, last_part, references
-from purify.saar.kernel_outside import OPAQUE, SEEDS, reach
-from purify.saar.kernel_scopes import Function, Scope, scope_of, walk
+from purify.saar.kernel.names import Namespace, last_part, references
+from purify.saar.kernel.outside import OPAQUE, SEEDS, reach
+from purify.saar.kernel.scopes import Function, Scope, scope_of, walk
 
 MUTATING_METHODS = frozenset(
     ["add", "append", "appendleft", "clear", "col_del", "col_op", "col_swap", "difference_update", "discard", "extend",

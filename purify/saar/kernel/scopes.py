@@ -2,7 +2,7 @@
 
 From the syntax tree alone: the standard library's `symtable` hides the scopes of comprehensions from Python 3.12 on.
 
-Try it: `python -c "import ast; from purify.saar.kernel_scopes import *; print(*walk(ast.parse('a = [b for b in c]')))"`
+Try it: `python -c "import ast; from purify.saar.kernel.scopes import *; print(*walk(ast.parse('a = [b for b in c]')))"`
 """
 
 from __future__ import annotations

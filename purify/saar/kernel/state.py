@@ -3,10 +3,10 @@
 A failed cell ran up to its failing line: before that it may have bound names, changed objects or written files. Where a
 kept cell can see any of it, its recorded observation could have been another one without the failed cell: refuse.
 Nothing is executed, and doubt refuses. Not seen: a function that changes its argument, unless its name is known;
-objects shared through calls; writes through functions on no list (`kernel_effects`, `kernel_outside`); submodules that
+objects shared through calls; writes through functions on no list (`effects.py`, `outside.py`); submodules that
 an import loaded on the side; a kernel that was restarted.
 
-Try it: `python -c "from purify.saar.kernel_state import *; print(depends_on_removed([RemovedCell('k = 2\\nk / 0',
+Try it: `python -c "from purify.saar.kernel.state import *; print(depends_on_removed([RemovedCell('k = 2\\nk / 0',
 'Cell In[1], line 2', 'error', 'ZeroDivisionError')], ['print(k)']))"`
 """
 
@@ -16,11 +16,11 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from purify.saar.kernel_cells import Cell, is_python, parse
-from purify.saar.kernel_effects import changes
-from purify.saar.kernel_flow import Reads, flow
-from purify.saar.kernel_names import STAR, Binding, Namespace, bindings
-from purify.saar.kernel_traceback import TRACEBACK, executed, failing_line, without_colours
+from purify.saar.kernel.cells import Cell, is_python, parse
+from purify.saar.kernel.effects import changes
+from purify.saar.kernel.flow import Reads, flow
+from purify.saar.kernel.names import STAR, Binding, Namespace, bindings
+from purify.saar.kernel.traceback import TRACEBACK, executed, failing_line, without_colours
 
 _SYNTAX = re.compile(r"^\s*(SyntaxError|IndentationError|TabError)\b", re.MULTILINE)
 _READS_ANY_NAME = frozenset(["dir", "eval", "exec", "get_ipython", "globals", "locals", "vars"])

@@ -3,7 +3,7 @@
 IPython is not needed: like it, leading blank lines and a common indent are dropped before parsing. Where a cell does
 not parse, lines that start with `%` or `!` or end with `?` are taken as magics.
 
-Try it: `python -c "from purify.saar.kernel_cells import parse; print(parse('%time\\nx = 1').magics)"`
+Try it: `python -c "from purify.saar.kernel.cells import parse; print(parse('%time\\nx = 1').magics)"`
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 
-from purify.saar.kernel_scopes import Comprehension, walk
+from purify.saar.kernel.scopes import Comprehension, walk
 
 # What the parser raises on text that a model wrote: bad syntax, NUL bytes and lone surrogates, nesting, huge inputs.
 _PARSE_ERRORS = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
@@ -31,7 +31,7 @@ class Cell:
     """Line to what only IPython runs: `%matplotlib`, a top-level `await`. In the tree a magic is `pass`."""
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=512)
 def parse(code: str) -> Cell | None:
     """The cell, or None where it is not Python even without magics. Cached: edit after edit asks for the same cells."""
     lines = code.replace("\r\n", "\n").replace("\r", "\n").split("\n")
