@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from purify.failures import Outcome
+from purify.failures import Outcome, Rules
 from tests.failures.examples import FRAMES, OK, SETS, hit
 
 
@@ -146,3 +146,22 @@ def test_exit_codes_in_fields(output: str, code: int | None, expected: Outcome) 
 )
 def test_exit_codes_around_a_result(frame: str, output: str, code: int, expected: Outcome) -> None:
     assert SETS["shell"].judge(frame.format(output=output, code=code)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "error_type"),
+    [
+        ("x\nExit code: 3", "unknown", "exit_code_3"),
+        ("x\n[exit code: 3]", "unknown", "exit_code_3"),
+        ("x\nexit status 2", "unknown", "exit_code_2"),
+        ("x\nProcess exited with code 3.", "unknown", "exit_code_3"),
+        ("x\nCommand finished with status: 124", "timeout", "exit_code_124"),
+        ("x\nReturn code: 127\n", "error", "command_not_found"),
+        ("cat: y: No such file or directory\nExit code: 1", "error", "no_such_file"),
+        ("x\nExit code: 0", "ok", None),
+        ("the exit code: 3 is in the middle\nfine", "ok", None),
+    ],
+)
+def test_an_exit_code_at_the_end_counts_like_one_at_the_start(text: str, status: str, error_type: str | None) -> None:
+    outcome = Rules.load("tool").judge(text)
+    assert (outcome.status, outcome.error_type) == (status, error_type)
