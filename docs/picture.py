@@ -1,6 +1,6 @@
 """Draw `docs/inspect.svg`, the README's picture: one edit of the demo as `purify inspect` shows it.
 
-    make demo && .venv/bin/python docs/picture.py
+make demo && .venv/bin/python docs/picture.py
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ def main() -> None:
     screen = Console(record=True, width=126, markup=False, highlight=False, emoji=False, force_terminal=True)
     for number, trajectory in found.rows:
         show_trajectory(number, trajectory, screen, full=False)
-    screen.save_svg(str(ROOT / "docs/inspect.svg"), title="purify inspect demo/purified --edited --error-type NameError")
+    screen.save_svg(
+        str(ROOT / "docs/inspect.svg"), title="purify inspect demo/purified --edited --error-type NameError"
+    )
 
 
 if __name__ == "__main__":

@@ -90,21 +90,18 @@ def _read_yaml(file: Path) -> dict[str, Any]:
 
 
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:
-    """One option. Unset is None, so that a YAML value is not overruled by a default; the help shows the default."""
+    """One option. Unset is None, so that a YAML value is not overruled by a default; the help names the default."""
     kind = field.annotation
     annotation: Any = kind
     metavar = None
     if get_origin(kind) is dict:
-        annotation, metavar = list[str], "NAME=VALUE"
+        annotation, metavar = list[str], f"NAME={_choices(get_args(kind)[1])}"
     elif get_origin(kind) is tuple:
         annotation, metavar = list[str], _choices(get_args(kind)[0])
     elif get_origin(kind) is Literal:
         annotation, metavar = str, _choices(kind)
-    default = field.default
-    shown = ",".join(default) if isinstance(default, tuple) else default
-    option = typer.Option(
-        help=field.description, metavar=metavar, show_default=str(shown) if shown not in (None, {}, "") else False
-    )
+    repeated = " Repeat it for several." if annotation == list[str] else ""
+    option = typer.Option(help=f"{field.description}{repeated}{_default(field)}", metavar=metavar, show_default=False)
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[annotation | None, option]
     )
@@ -112,6 +109,13 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
 
 def _choices(kind: Any) -> str:
     return "|".join(map(str, get_args(kind))) if get_origin(kind) is Literal else "TEXT"
+
+
+def _default(field: FieldInfo) -> str:
+    default = field.default
+    if default is None or default is False or default == {}:
+        return ""
+    return f"  [default: {','.join(default) if isinstance(default, tuple) else default}]"
 
 
 def _parsed(field: FieldInfo, value: Any) -> Any:

@@ -12,9 +12,13 @@ class ImportConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: str = Field(default="auto", description="Importer name, or auto to recognise the format by content.")
-    preset: str | None = Field(default=None, description="For tagged text: a preset's name or a YAML file.")
-    rules: str | None = Field(default=None, description="Failure rules: a rule set's name or a YAML file.")
+    format: str = Field(
+        default="auto", description="openai, responses, sharegpt, tagged, or auto: recognised by content."
+    )
+    preset: str | None = Field(default=None, description="For tagged text: mathcoder, mint, tora, or a YAML file.")
+    rules: str | None = Field(
+        default=None, description="Failure rules: python, shell, tool, mint, swe-agent, inspect, adp, or a YAML file."
+    )
     tool_state: dict[str, ToolStateName] = Field(default={}, description="State of a tool, overriding the importer's.")
     task_by: str | None = Field(
         default=None,

@@ -27,16 +27,21 @@ class SaarConfig(BaseModel):
         description="Compare the first failure (paper) or each attempt (public code) with what follows.",
     )
     similarity: Literal["difflib", "embedding"] = Field(default="difflib", description="Similarity backend.")
-    embedding_model: str | None = Field(default=None, description="Model name or path of the embedding backend.")
+    embedding_model: str | None = Field(
+        default=None, description="Name or path of the embedding model (default: all-MiniLM-L6-v2)."
+    )
     code_arguments: tuple[str, ...] = Field(default=("code",), description="Argument names that hold a tool's code.")
     fraction: float = Field(
-        default=1.0, ge=0, le=1, description="Share of trajectories that is purified (paper: 0.7 for 7B, 1.0 for 4B)."
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of trajectories that is purified (paper: 0.7 for its 7B model, 1.0 for its 4B).",
     )
     apply_to: Literal["all", "winners"] = Field(
         default="all", description="All trajectories, or those whose reward is above their group's mean."
     )
     gates: tuple[Literal["state"], ...] = Field(
-        default=("state",), description="Gates an edit must pass; off: the paper."
+        default=("state",), description="Gates an edit must pass, or off: the paper."
     )
     tool_state: dict[str, ToolStateName] = Field(default={}, description="State of a tool, overriding the rows'.")
     allow_external: bool = Field(default=False, description="Edit calls of tools with external state, too.")

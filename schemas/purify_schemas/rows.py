@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from purify_schemas.names import FAILED, Boundary, FinishReason, Status, ToolStateName
 
+
 def _single(value: float) -> float:
     """Round to float32, the precision it is stored with, so that a row equals its round trip."""
     if not math.isfinite(value):
