@@ -41,15 +41,33 @@ def steps(draw: st.DrawFn, with_ids: bool) -> Step:
 
 
 @st.composite
+def episodes(draw: st.DrawFn, with_ids: bool) -> list[Step]:
+    """What the rule is about: a few failures of one tool, then mostly a success of it."""
+    broken: list[Status] = ["error", "timeout", "malformed"]
+    ends: list[Status] = ["ok", "ok", "ok", "error"]
+    statuses = [*draw(st.lists(st.sampled_from(broken), min_size=1, max_size=4)), draw(st.sampled_from(ends))]
+    return [
+        step(
+            call(draw(st.sampled_from(CODES)), status),
+            think=draw(st.sampled_from(["a", "b", "c"])),
+            result=f"result {number}",
+            reasoning_ids=[number] if with_ids else None,
+            action_ids=[number + 1, number + 2] if with_ids else None,
+            boundary=draw(st.sampled_from(["exact", "exact", "exact", "straddled", "unknown"])),
+        )
+        for number, status in enumerate(statuses)
+    ]
+
+
+@st.composite
 def trajectories(draw: st.DrawFn) -> list[Trajectory]:
     rows = []
     for index in range(draw(st.integers(0, 6))):
         with_ids = draw(st.booleans())
+        pieces = draw(st.lists(episodes(with_ids) | st.lists(steps(with_ids), max_size=3), max_size=3))
         rows.append(
             trajectory(
-                *draw(st.lists(steps(with_ids), max_size=7)),
-                id=f"t{index}",
-                states=draw(st.sampled_from(STATES)),
+                *(one for piece in pieces for one in piece), id=f"t{index}", states=draw(st.sampled_from(STATES))
             )
         )
     return rows
