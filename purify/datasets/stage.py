@@ -7,8 +7,9 @@ killed.
 
 from __future__ import annotations
 
-import errno
+import fcntl
 import gc
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -77,36 +78,55 @@ def run_stage(
     """Do `work(unit, sink)` for every unit and publish the dataset at `out`.
 
     `work` must be picklable where `workers > 1`. Raises `PurifyError` if `out` is taken, a resume does not fit, the
-    disk is full or a worker died; finished shards stay in `.partial/` for `--resume`.
+    disk is full, another run writes there or a worker died; finished shards stay in `.partial/` for `--resume`.
     """
     if stage.parent is not None and out.resolve() == stage.parent.path.resolve():
         raise PurifyError(f"{out}: input and output are the same directory; stages never edit a dataset in place")
     started = datetime.now(UTC)
-    folder = _prepare(out, stage, mode)
+    try:
+        with _only_writer(out):
+            folder = _prepare(out, stage, mode)
+            _do(stage, units, work, folder, workers, progress)
+            manifest = finish(stage, _markers(folder, stage, len(units)), out)
+            _log(out, stage, workers, started)
+    except OSError as error:
+        what = os.strerror(error.errno) if error.errno else error
+        raise PurifyError(
+            f"{error.filename or out}: {what}; finished shards are kept, mend this (free space?) and add --resume"
+        ) from None
+    return manifest
+
+
+def _do(stage: Stage, units: Sequence[Any], work: Work, folder: Path, workers: int, progress: Progress | None) -> None:
+    """Work on the units that have no marker yet."""
     todo = [index for index in range(len(units)) if _marker(folder, index, stage.identity) is None]
     if progress:
         progress(total=len(units), units=len(units) - len(todo))
     task = partial(_one_unit, folder, stage.schema, stage.identity, work)
+    if workers > 1 and len(todo) > 1:
+        _in_processes(task, [(index, units[index]) for index in todo], workers, progress)
+        return
+    on_rows = (lambda rows: progress(rows=rows)) if progress else None
+    for index in todo:
+        task((index, units[index]), on_rows)
+        if progress:
+            progress(units=1)
+
+
+@contextmanager
+def _only_writer(out: Path) -> Iterator[None]:
+    """Hold the output directory, so that two runs never write to it at once."""
+    if out.exists() and not out.is_dir():
+        raise PurifyError(f"{out}: is a file; name a directory")
+    out.mkdir(parents=True, exist_ok=True)
+    handle = os.open(out, os.O_RDONLY)
     try:
-        if workers > 1 and len(todo) > 1:
-            _in_processes(task, [(index, units[index]) for index in todo], workers, progress)
-        else:
-            on_rows = (lambda rows: progress(rows=rows)) if progress else None
-            for index in todo:
-                task((index, units[index]), on_rows)
-                if progress:
-                    progress(units=1)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise PurifyError(
-                f"{out}: {error.strerror} while writing; finished shards are kept, free space and add --resume"
-            ) from None
-        raise
-    _log(out, stage, workers, started)
-    results = [_marker(folder, index, stage.identity) for index in range(len(units))]
-    if any(result is None for result in results):  # pragma: no cover - a marker vanished under us
-        raise PurifyError(f"{folder}: a completion marker disappeared; run again with --resume")
-    return finish(stage, [result for result in results if result is not None], out)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise PurifyError(f"{out}: another run is writing here; wait for it, or choose another directory") from None
+    finally:
+        os.close(handle)
 
 
 def _log(out: Path, stage: Stage, workers: int, started: datetime) -> None:
@@ -177,12 +197,19 @@ def _marker(folder: Path, index: int, identity: str) -> ShardResult | None:
     return result if result.identity == identity else None
 
 
+def _markers(folder: Path, stage: Stage, count: int) -> list[ShardResult]:
+    found = [_marker(folder, index, stage.identity) for index in range(count)]
+    if None in found:
+        raise PurifyError(
+            f"{folder}: completion marker {found.index(None):05d}.done is missing; run again with --resume"
+        )
+    return [result for result in found if result is not None]
+
+
 def _prepare(out: Path, stage: Stage, mode: WriteMode) -> Path:
     """Claim the output directory and return its `.partial/` folder."""
     folder = out / PARTIAL
-    if out.exists() and not out.is_dir():
-        raise PurifyError(f"{out}: is a file; name a directory")
-    entries = {path.name for path in _entries(out)}
+    entries = {path.name for path in out.iterdir()}
     if entries - OURS:
         stranger = sorted(entries - OURS)[0]
         raise PurifyError(f"{out}: holds {stranger!r}, which is not a dataset's; choose an empty or new directory")
@@ -206,7 +233,3 @@ def _prepare(out: Path, stage: Stage, mode: WriteMode) -> Path:
     folder.mkdir(parents=True)
     write_atomically(folder / "identity", stage.identity.encode())
     return folder
-
-
-def _entries(out: Path) -> Iterator[Path]:
-    return out.iterdir() if out.is_dir() else iter(())

@@ -29,6 +29,9 @@ MAX_RECORD_BYTES = 512 * 2**20
 
 SUFFIXES = frozenset({".jsonl", ".ndjson", ".json", ".traj", ".parquet"})
 
+COMPRESSED = frozenset({".gz", ".zst", ".bz2", ".xz", ".lz4", ".zip", ".tar", ".tgz"})
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
 Kind = Literal["lines", "array", "object", "parquet"]
 
 
@@ -63,6 +66,8 @@ def find_files(dump: Path) -> tuple[Path, list[str], int]:
     """
     if not dump.exists():
         raise PurifyError(f"{dump}: no such file or directory")
+    if dump.suffix in COMPRESSED:
+        raise PurifyError(f"{dump}: is compressed; decompress it first")
     if dump.is_file():
         return dump.parent, [dump.name], 0
     if (dump / "manifest.json").is_file() and (dump / "data").is_dir():
@@ -114,6 +119,7 @@ def parse(raw: bytes, row: int) -> Read:
     """Parse one JSON object. NaN and infinities, which are not JSON, are read as strings and so stay in `extra`."""
     if len(raw) > MAX_RECORD_BYTES:
         return Read(row, None, None, f"record of {len(raw):,} bytes, more than {MAX_RECORD_BYTES:,}; split it")
+    raw = raw.removeprefix(BYTE_ORDER_MARK)
     try:
         return _element(orjson.loads(raw), row, raw)
     except orjson.JSONDecodeError as error:
@@ -161,7 +167,7 @@ def _sniff(path: Path) -> Kind:
         while first and not first.strip():
             first = handle.readline(MAX_RECORD_BYTES)
         rest = handle.read(1)
-    if first.lstrip().startswith(b"["):
+    if first.removeprefix(BYTE_ORDER_MARK).lstrip().startswith(b"["):
         return "array"
     if path.suffix in {".jsonl", ".ndjson"} or parse(first, 0).problem is None:
         return "lines"
@@ -188,7 +194,7 @@ def _lines(path: Path, segment: Segment) -> Iterator[Read]:
 
 def _array(path: Path) -> Iterator[Read]:
     if path.stat().st_size <= WHOLE_FILE_BYTES:
-        content = path.read_bytes()
+        content = path.read_bytes().removeprefix(BYTE_ORDER_MARK)
         try:
             yield from (_element(record, row) for row, record in enumerate(orjson.loads(content)))
             return

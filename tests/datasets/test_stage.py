@@ -278,8 +278,20 @@ def test_a_full_disk_ends_with_one_line_and_resumes(raw: Path, tmp_path: Path) -
     command = [sys.executable, "-c", program, str(raw), str(tmp_path / "out")]
     ended = subprocess.run(command, capture_output=True, text=True)
     assert ended.returncode == 1
-    assert "free space and add --resume" in ended.stderr and "Traceback" not in ended.stderr
+    assert "File too large; finished shards are kept" in ended.stderr and "Traceback" not in ended.stderr
     clean(raw, tmp_path / "out", mode="resume")
+    clean(raw, tmp_path / "whole")
+    assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "whole")
+
+
+def test_two_runs_never_write_to_one_directory(raw: Path, tmp_path: Path) -> None:
+    def intrude(*, total: int | None = None, units: int = 0, rows: int = 0) -> None:
+        if units:
+            for mode in ("new", "overwrite", "resume"):
+                with pytest.raises(PurifyError, match="another run is writing here"):
+                    clean(raw, tmp_path / "out", mode=mode)
+
+    clean(raw, tmp_path / "out", progress=intrude)
     clean(raw, tmp_path / "whole")
     assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "whole")
 

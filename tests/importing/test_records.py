@@ -112,6 +112,15 @@ def test_a_truncated_array_gives_its_good_part(tmp_path: Path) -> None:
     assert "breaks off or is damaged here" in (bad.problem or "")
 
 
+def test_byte_order_marks_and_compressed_files(tmp_path: Path) -> None:
+    mark = b"\xef\xbb\xbf"
+    assert found(write(tmp_path, mark + b'{"a": 1}\n{"a": 2}\n')) == [(0, {"a": 1}), (1, {"a": 2})]
+    assert found(write(tmp_path, mark + b'[{"a": 1}]', "a.json")) == [(0, {"a": 1})]
+    assert found(write(tmp_path, mark + b'{\n"a": 1}', "b.json")) == [(0, {"a": 1})]
+    with pytest.raises(PurifyError, match="is compressed; decompress it first"):
+        find_files(write(tmp_path, b"", "dump.jsonl.gz"))
+
+
 def test_nothing_to_read_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(PurifyError, match="no such file"):
         find_files(tmp_path / "nowhere")
