@@ -39,9 +39,12 @@ def command(
 
 def _print(report: ImportReport) -> None:
     dataset, formats = report.dataset, report.formats
-    for name in sorted({entry.format for entry in formats}):
+    for name in sorted({entry.format for entry in formats if entry.format}):
         of_format = [entry for entry in formats if entry.format == name]
         say(f"format {name}: {len(of_format)} file(s), {of_format[0].file}: {of_format[0].why}")
+    for entry in formats:
+        if entry.format is None:
+            warn(f"{entry.file}: {entry.why}; its records are put aside")
     if report.passed_over:
         say(f"{report.passed_over} other file(s) passed over: not JSON, JSON lines or Parquet by their suffix")
     manifest = dataset.manifest

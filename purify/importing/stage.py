@@ -21,21 +21,22 @@ from purify.failures import load_rules
 from purify.failures.loading import locate, rule_files
 from purify.importing.base import Importer, RecordContext
 from purify.importing.config import ImportConfig
-from purify.importing.records import Read, Unit, find_files, plan_units, read_segment, unit_identity
-from purify.importing.registry import IMPORTERS, importer_named, recognise
+from purify.importing.records import Read, Segment, Unit, find_files, plan_units, read_segment, unit_identity
+from purify.importing.registry import importer_named, recognise
 from purify_schemas import RAW_SCHEMA, Trajectory, to_table
 
 BATCH_ROWS = 256
 SAMPLED_RECORDS = 20
 """How many records of a file are looked at to recognise its format."""
+UNREADABLE = "no readable record among the first"
 
 
 @dataclass(frozen=True)
 class Recognised:
-    """What `--format auto` made of one file."""
+    """What `--format auto` made of one file. Without a format its records are put aside, with `why` as the reason."""
 
     file: str
-    format: str
+    format: str | None
     why: str
 
 
@@ -53,27 +54,33 @@ class _Import:
     """What a worker needs besides its unit. Picklable: it crosses to other processes."""
 
     root: Path
-    formats: Mapping[str, str]
+    formats: Mapping[str, Recognised]
     config: ImportConfig
 
     def __call__(self, unit: Unit, sink: ShardSink) -> None:
         for segment in unit:
-            importer = importer_named(self.formats[segment.name])
-            rules = load_rules(self.config.rules or importer.default_rules)
-            batch: list[Trajectory] = []
-            records = 0
-            for read in read_segment(self.root, segment):
-                context = RecordContext(segment.name, read.row, rules, self.config)
-                rows = _convert(importer, read, context, sink)
-                if rows is None:
-                    continue
-                batch += rows
-                records += 1
-                if len(batch) >= BATCH_ROWS:
-                    sink.append(to_table(batch), records=records)
-                    batch, records = [], 0
-            if records:
+            recognised = self.formats[segment.name]
+            if recognised.format is None:
+                for read in read_segment(self.root, segment):
+                    _put_aside(read, segment.name, read.problem or recognised.why, sink)
+            else:
+                self._import(segment, importer_named(recognised.format), sink)
+
+    def _import(self, segment: Segment, importer: Importer, sink: ShardSink) -> None:
+        rules = load_rules(self.config.rules or importer.default_rules)
+        batch: list[Trajectory] = []
+        records = 0
+        for read in read_segment(self.root, segment):
+            rows = _convert(importer, read, RecordContext(segment.name, read.row, rules, self.config), sink)
+            if rows is None:
+                continue
+            batch += rows
+            records += 1
+            if len(batch) >= BATCH_ROWS:
                 sink.append(to_table(batch), records=records)
+                batch, records = [], 0
+        if records:
+            sink.append(to_table(batch), records=records)
 
 
 def import_dump(
@@ -91,10 +98,14 @@ def import_dump(
     and for everything that `run_stage` refuses.
     """
     config = config or ImportConfig()
+    if Path(dump).is_dir() and Path(out).resolve().is_relative_to(Path(dump).resolve()):
+        raise PurifyError(
+            f"{out}: lies inside the dump {dump}, where a later import would read it; choose another place"
+        )
     root, names, passed_over = find_files(Path(dump))
     formats = _formats(root, names, config)
-    for name in {entry.format for entry in formats}:
-        load_rules(config.rules or importer_named(name).default_rules)
+    if config.rules:
+        load_rules(config.rules)  # a wrong rule file must fail here, not in a worker
     units = plan_units(root, [entry.file for entry in formats])
     stage = Stage(
         name="import",
@@ -102,9 +113,12 @@ def import_dump(
         schema=RAW_SCHEMA,
         config=config.model_dump(mode="json"),
         config_digest=digest(config_digest(config), *_contents(config)),
-        inputs=[digest(sorted({e.format for e in formats})), *(unit_identity(root, unit) for unit in units)],
+        inputs=[
+            digest(*((entry.file, entry.format) for entry in formats)),
+            *(unit_identity(root, unit) for unit in units),
+        ],
     )
-    work = _Import(root, {entry.file: entry.format for entry in formats}, config)
+    work = _Import(root, {entry.file: entry for entry in formats}, config)
     run_stage(stage, units, work, Path(out), mode=mode, workers=workers, progress=progress)
     return ImportReport(Dataset.open(out), formats, passed_over)
 
@@ -114,14 +128,15 @@ def _formats(root: Path, names: list[str], config: ImportConfig) -> list[Recogni
     if chosen != "auto":
         importer_named(chosen)
         return [Recognised(name, chosen, "as told") for name in names]
-    matches = {name: _recognise_file(root, name) for name in names}
-    # A file without one readable record is still read, so that each of them is put aside with its reason.
-    fallback = next((match[0] for match in matches.values() if match), next(iter(IMPORTERS)))
-    return [Recognised(name, *(match or (fallback, "no readable record in it"))) for name, match in matches.items()]
+    found = [_recognise_file(root, name) for name in names]
+    unknown = [entry for entry in found if entry.format is None and entry.why != UNREADABLE]
+    if unknown and not any(entry.format for entry in found):
+        raise PurifyError(f"{root / unknown[0].file}: {unknown[0].why}")
+    return found
 
 
-def _recognise_file(root: Path, name: str) -> tuple[str, str] | None:
-    """(format, why) of a file, by its first records; None if none of them can be read."""
+def _recognise_file(root: Path, name: str) -> Recognised:
+    """The format of a file by its first records; none where they tell nothing, and its records are put aside then."""
     records = [read.record for read in islice(_reads(root, name), SAMPLED_RECORDS) if read.record is not None]
     for record in records:
         try:
@@ -129,11 +144,11 @@ def _recognise_file(root: Path, name: str) -> tuple[str, str] | None:
         except PurifyError as error:
             raise PurifyError(f"{root / name}: {error}") from None
         if match is not None:
-            return match
-    if records:
-        keys = ", ".join(sorted(records[0])[:8])
-        raise PurifyError(f"{root / name}: format not recognised (a record has the keys {keys}); name it with --format")
-    return None
+            return Recognised(name, *match)
+    if not records:
+        return Recognised(name, None, UNREADABLE)
+    keys = ", ".join(sorted(records[0])[:8])
+    return Recognised(name, None, f"format not recognised (a record has the keys {keys}); name it with --format")
 
 
 def _reads(root: Path, name: str) -> Iterator[Read]:
@@ -158,9 +173,13 @@ def _convert(importer: Importer, read: Read, context: RecordContext, sink: Shard
         else:
             _count(rows, sink.counts)
             return rows
-    raw = read.raw if read.raw is not None or read.record is None else orjson.dumps(read.record, default=str)
-    sink.reject(file=context.file, row=read.row, reason=reason or "unreadable", raw=raw)
+    _put_aside(read, context.file, reason or "unreadable", sink)
     return None
+
+
+def _put_aside(read: Read, file: str, reason: str, sink: ShardSink) -> None:
+    raw = read.raw if read.raw is not None or read.record is None else orjson.dumps(read.record, default=str)
+    sink.reject(file=file, row=read.row, reason=reason, raw=raw)
 
 
 def _count(rows: list[Trajectory], counts: Counter[str]) -> None:

@@ -130,6 +130,25 @@ def test_unknown_formats_are_named_with_their_keys(tmp_path: Path) -> None:
         import_dump(dump, tmp_path / "out")
 
 
+def test_a_stray_file_in_a_folder_is_put_aside_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "dump").mkdir()
+    write(tmp_path / "dump/a.jsonl", record())
+    write(tmp_path / "dump/settings.json", {"colour": "red"})
+    (tmp_path / "dump/notes.txt").write_text("mine")
+    report = import_dump(tmp_path / "dump", tmp_path / "out")
+    manifest = report.dataset.manifest
+    assert (manifest.rows, manifest.rejected, report.passed_over) == (1, 1, 1)
+    assert [entry.format for entry in report.formats] == ["openai", None]
+    (entry,) = map(json.loads, (tmp_path / "out/rejected/rejected.jsonl").read_text().splitlines())
+    assert entry["file"] == "settings.json" and "format not recognised" in entry["reason"]
+
+
+def test_the_output_may_not_lie_inside_the_dump(tmp_path: Path) -> None:
+    write(tmp_path / "a.jsonl", record())
+    with pytest.raises(PurifyError, match="lies inside the dump"):
+        import_dump(tmp_path, tmp_path / "out")
+
+
 def test_a_dataset_of_ours_is_not_a_dump(tmp_path: Path) -> None:
     import_dump(write(tmp_path / "d.jsonl", record()), tmp_path / "out")
     with pytest.raises(PurifyError, match="is a purify dataset already"):
