@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
@@ -53,34 +54,43 @@ def row_by_row(source: Dataset, out: Path) -> None:
             writer.write_table(to_table(rows, PURIFIED_SCHEMA))
 
 
-def seconds(work: Callable[[Path], object], repeats: int) -> list[float]:
-    taken = []
-    for _ in range(repeats):
-        with tempfile.TemporaryDirectory(dir=DATA) as folder:
-            start = time.perf_counter()
-            work(Path(folder) / "out")
-            taken.append(time.perf_counter() - start)
-    return taken
+class Taken(NamedTuple):
+    """One run: wall-clock and processor seconds (all threads)."""
+
+    wall: float
+    cpu: float
+
+
+def run(work: Callable[[Path], object]) -> Taken:
+    with tempfile.TemporaryDirectory(dir=DATA) as folder:
+        wall, cpu = time.perf_counter(), time.process_time()
+        work(Path(folder) / "out")
+        return Taken(time.perf_counter() - wall, time.process_time() - cpu)
 
 
 def measure_time(trajectories: int, repeats: int) -> None:
     source = generate(DATA / f"raw-{trajectories}", trajectories)
     size = sum(table.nbytes for table in source.tables()) / 2**20
-    steps = trajectories * 5
     copies, passes = [], []
     for _ in range(repeats):  # interleaved, so that a busy machine slows both alike
-        copies += seconds(lambda out: copy(source, out), 1)
-        passes += seconds(lambda out: clean(source.path, out), 1)
-    rows = seconds(lambda out: row_by_row(source, out), 1)
+        copies.append(run(lambda out: copy(source, out)))
+        passes.append(run(lambda out: clean(source.path, out)))
+    rows = run(lambda out: row_by_row(source, out))
     with tempfile.TemporaryDirectory(dir=DATA) as folder:
-        counts = clean(source.path, Path(folder) / "out").manifest.counts
-    base, ours = statistics.median(copies), statistics.median(passes)
-    print(f"{trajectories:,} trajectories, {steps:,} steps, {size:.0f} MiB of Arrow, {counts['rows_edited']:,} edited")
-    print(f"bare copy    {base:6.2f} s   (median of {repeats}: {min(copies):.2f} to {max(copies):.2f})")
-    print(f"clean        {ours:6.2f} s   (median of {repeats}: {min(passes):.2f} to {max(passes):.2f})")
-    print(f"row by row   {rows[0]:6.2f} s")
-    print(f"clean / copy        {ours / base:.2f}")
-    print(f"row by row / clean  {rows[0] / ours:.2f}")
+        edited = clean(source.path, Path(folder) / "out").manifest.counts["rows_edited"]
+    print(f"{trajectories:,} trajectories, {trajectories * 5:,} steps, {size:.0f} MiB of Arrow, {edited:,} edited")
+    print(f"{'':12s}     wall (least to most of {repeats})        CPU")
+    base, ours = _report("bare copy", copies), _report("clean", passes)
+    slow = _report("row by row", [rows])
+    print(f"clean / copy        {ours.wall / base.wall:.2f} wall   {ours.cpu / base.cpu:.2f} CPU")
+    print(f"row by row / clean  {slow.wall / ours.wall:.2f} wall   {slow.cpu / ours.cpu:.2f} CPU")
+
+
+def _report(name: str, taken: list[Taken]) -> Taken:
+    walls = [one.wall for one in taken]
+    median = Taken(statistics.median(walls), statistics.median(one.cpu for one in taken))
+    print(f"{name:12s} {median.wall:6.2f} s  ({min(walls):.2f} to {max(walls):.2f})   {median.cpu:6.2f} s")
+    return median
 
 
 def measure_memory(trajectories: int) -> None:

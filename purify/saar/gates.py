@@ -21,6 +21,9 @@ _NEVER_RAN = frozenset({"malformed", "infra", "rejected"})
 """Statuses of calls that were not executed, so they changed nothing."""
 
 
+_PASS = GateResult(name="state", verdict="pass")
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """What planning needs to know of a trajectory, from whichever form it comes."""
@@ -44,7 +47,7 @@ def state_gate(run: Run, view: View, gone: Collection[int], config: SaarConfig) 
     unknown = [tool for tool, state in states.items() if state == "unknown"]
     if unknown:
         return GateResult(name="state", verdict="unknown", detail=f"state of {', '.join(unknown)} is not declared")
-    return GateResult(name="state", verdict="pass")
+    return _PASS
 
 
 def _kernel_dependency(tool: str, run: Run, view: View, gone: Collection[int], config: SaarConfig) -> str | None:
