@@ -43,6 +43,7 @@ def step(
     think: str = "thinking",
     result: str = "",
     human: str | None = None,
+    raw: str | None = None,
     reasoning_ids: Sequence[int] | None = None,
     action_ids: Sequence[int] | None = None,
     observation_ids: Sequence[int] | None = None,
@@ -54,7 +55,7 @@ def step(
         messages.append(Message(role="user", content=human))
     return Step(
         reasoning=_segment(think, reasoning_ids),
-        action=_segment(None, action_ids),
+        action=_segment(raw, action_ids),
         calls=list(calls),
         observation=Observation(
             token_ids=None if observation_ids is None else list(observation_ids), messages=messages

@@ -7,7 +7,7 @@ bookings) refuses unless allowed. An undeclared tool is edited, counted and poin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from purify.saar.config import SaarConfig
@@ -34,15 +34,15 @@ class View:
     """The text of a step's tool results; asked for only by the kernel check."""
 
 
-def state_gate(run: Run, view: View, gone: Collection[int], config: SaarConfig) -> GateResult:
-    """Judge one run. `gone` are the steps that accepted edits before it already removed."""
+def state_gate(run: Run, view: View, config: SaarConfig) -> GateResult:
+    """Judge one run: may its failed steps go without a kept step noticing?"""
     ran = [call.name for step in run.failed for call in view.turns[step].calls if call.status not in _NEVER_RAN]
     tools = sorted({name for name in ran if name is not None})
     states = {tool: config.tool_state.get(tool) or view.states.get(tool, "unknown") for tool in tools}
     for tool, state in states.items():
         if state == "external" and not config.allow_external:
             return GateResult(name="state", verdict="refuse", detail=f"{tool} changes external state")
-        if state == "python_kernel" and (why := _kernel_dependency(tool, run, view, gone, config)):
+        if state == "python_kernel" and (why := _kernel_dependency(tool, run, view, config)):
             return GateResult(name="state", verdict="refuse", detail=why)
     unknown = [tool for tool, state in states.items() if state == "unknown"]
     if unknown:
@@ -50,7 +50,7 @@ def state_gate(run: Run, view: View, gone: Collection[int], config: SaarConfig) 
     return _PASS
 
 
-def _kernel_dependency(tool: str, run: Run, view: View, gone: Collection[int], config: SaarConfig) -> str | None:
+def _kernel_dependency(tool: str, run: Run, view: View, config: SaarConfig) -> str | None:
     removed: list[RemovedCell] = []
     kept: list[CallView] = []
     earlier: list[CallView] = []
@@ -63,7 +63,8 @@ def _kernel_dependency(tool: str, run: Run, view: View, gone: Collection[int], c
                 removed.append(RemovedCell(code, view.result(step), call.status, call.error_type))
             elif step > run.failed[0]:
                 kept.append(call)
-            elif step not in gone:
+            else:
+                # Also the cells that an edit before this one removes: when this run failed, they had run.
                 earlier.append(call)
     return depends_on_removed(
         removed,

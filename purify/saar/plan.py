@@ -54,16 +54,12 @@ def _decide_all(
     view: View, runs: Sequence[tuple[Run, list[float | None]]], config: SaarConfig, backend: str
 ) -> list[Edit]:
     edits: list[Edit] = []
-    gone: set[int] = set()
     for run, scores in runs:
         decision = decide(run, view.turns, scores, config)
         gates: list[GateResult] = []
         if decision.reason is None and "state" in config.gates:
-            gates.append(state_gate(run, view, gone, config))
-        edit = _edit(run, decision, gates, config, backend)
-        if edit.accepted:
-            gone.update(run.failed)
-        edits.append(edit)
+            gates.append(state_gate(run, view, config))
+        edits.append(_edit(run, decision, gates, config, backend))
     return edits
 
 

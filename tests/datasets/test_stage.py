@@ -184,6 +184,92 @@ def test_resume_refuses_other_options(raw: Path, tmp_path: Path) -> None:
         clean(raw, tmp_path / "done", mode="resume")
 
 
+def test_resume_refuses_changed_input(raw: Path, tmp_path: Path) -> None:
+    def crash(*, total: int | None = None, units: int = 0, rows: int = 0) -> None:
+        if units:
+            raise RuntimeError("crash")
+
+    with pytest.raises(RuntimeError):
+        clean(raw, tmp_path / "out", progress=crash)
+    shutil.rmtree(raw)
+    write_dataset(raw, rows(13), shards=4)
+    with pytest.raises(PurifyError, match="other options or other input"):
+        clean(raw, tmp_path / "out", mode="resume")
+
+
+def test_a_marker_of_another_run_is_not_believed(tmp_path: Path) -> None:
+    crash_stage(tmp_path / "whole", None)
+    with pytest.raises(RuntimeError):
+        crash_stage(tmp_path / "out", 3)
+    marker = tmp_path / "out/.partial/00000.done"
+    marker.write_text(marker.read_text().replace('"identity":"', '"identity":"0'))
+    (tmp_path / "out/.partial/00000.parquet").write_bytes(b"left by another run")
+    crash_stage(tmp_path / "out", None, mode="resume")
+    assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "whole")
+
+
+@dataclass(frozen=True)
+class LoseOne:
+    def __call__(self, unit: object, sink: ShardSink) -> None:
+        sink.append(to_table(rows(11)), records=11)
+
+
+def test_a_stage_that_loses_rows_is_not_published(raw: Path, tmp_path: Path) -> None:
+    stage = Stage("clean", "raw", RAW_SCHEMA, {}, ["one"], parent=Dataset.open(raw), config_digest="c")
+    with pytest.raises(PurifyError, match="12 rows went in but 11 came out"):
+        run_stage(stage, [None], LoseOne(), tmp_path / "out")
+    with pytest.raises(PurifyError, match="unfinished"):
+        Dataset.open(tmp_path / "out")
+
+
+def test_row_groups_are_kept_one_to_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("purify.datasets.sink.ROW_GROUP_BYTES", 1)
+    stage = Stage("import", "raw", RAW_SCHEMA, {}, ["one"], config_digest="c")
+    run_stage(stage, [None], WriteInPieces(), tmp_path / "raw")
+    monkeypatch.undo()
+
+    def groups(dataset: Dataset) -> list[int]:
+        file = pq.ParquetFile(dataset.path / dataset.manifest.shards[0].path)
+        return [file.metadata.row_group(index).num_rows for index in range(file.num_row_groups)]
+
+    purified, restored = clean(tmp_path / "raw", tmp_path / "out"), restore(tmp_path / "out", tmp_path / "back")
+    assert groups(Dataset.open(tmp_path / "raw")) == groups(purified) == groups(restored) == [3, 3, 3]
+    assert restored.manifest.digest == Dataset.open(tmp_path / "raw").manifest.digest
+    assert [ancestor.stage for ancestor in restored.manifest.lineage] == ["import", "clean"]
+
+
+@dataclass(frozen=True)
+class WriteInPieces:
+    def __call__(self, unit: object, sink: ShardSink) -> None:
+        for at in (0, 3, 6):
+            sink.append(to_table(rows(9)[at : at + 3]), records=3)
+
+
+@pytest.mark.parametrize(
+    ("claim", "lie", "finding"),
+    [
+        ('"rows": 12,\n  "rejected"', '"rows": 13,\n  "rejected"', "says 13 rows, the shards hold 12"),
+        ('"rejected": 0', '"rejected": 2', "its rejected records are not those of rejected/"),
+        ('"rows": 3', '"rows": 4', "says 4 rows, holds 3"),
+        ('"digest": "', '"digest": "0', "its digest is not that of its shards"),
+    ],
+)
+def test_verify_recomputes_what_the_manifest_claims(raw: Path, claim: str, lie: str, finding: str) -> None:
+    manifest = raw / "manifest.json"
+    text = manifest.read_text()
+    assert claim in text
+    manifest.write_text(text.replace(claim, lie))
+    assert finding in "\n".join(verify(raw).findings)
+
+
+def test_verify_compares_provenance_with_the_lineage(raw: Path, tmp_path: Path) -> None:
+    clean(raw, tmp_path / "out")
+    manifest = tmp_path / "out/manifest.json"
+    parent = Dataset.open(raw).manifest.digest
+    manifest.write_text(manifest.read_text().replace(parent, "0" * 32))
+    assert "names another parent dataset" in verify(tmp_path / "out").findings[0]
+
+
 def test_an_existing_output_is_never_touched_unasked(raw: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     clean(raw, out)

@@ -106,6 +106,19 @@ def test_arrays_objects_and_parquet(tmp_path: Path) -> None:
     assert found(tmp_path / "d.parquet") == [(0, {"call": {"x": 1}}), (1, {"call": {"y": 2}})]
 
 
+def test_a_large_array_is_streamed_to_the_same_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path, '[{"a": 1.5, "b": [1, null]}, {"c": "\\u00e9"}, 7]', "a.json")
+    whole = found(path)
+    monkeypatch.setattr(module, "WHOLE_FILE_BYTES", 0)
+    assert found(path) == whole and len(whole) == 3
+
+
+def test_a_half_surrogate_in_an_array_costs_one_record(tmp_path: Path) -> None:
+    first, bad, last = read(write(tmp_path, '[{"a": 1}, {"a": "\\ud83d"}, {"a": 2}]', "a.json"))
+    assert (first.record, bad.record, last.record) == ({"a": 1}, None, {"a": 2})
+    assert "half a surrogate pair" in (bad.problem or "") and bad.raw == b'{"a": "\\ud83d"}'
+
+
 def test_a_truncated_array_gives_its_good_part(tmp_path: Path) -> None:
     good, bad = read(write(tmp_path, '[{"a": 1}, {"a": 2', "a.json"))
     assert good.record == {"a": 1} and bad.row == 1

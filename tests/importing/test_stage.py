@@ -11,7 +11,10 @@ import pytest
 from purify.datasets import Dataset
 from purify.datasets.verify import verify
 from purify.errors import PurifyError
+from purify.failures import load_rules
 from purify.importing import ImportConfig, import_dump
+from purify.importing.base import RecordContext
+from purify_schemas import Source
 
 
 def record(task: str = "t1", code: str = "print(1)", result: str = "1", **more: Any) -> dict[str, Any]:
@@ -97,6 +100,39 @@ def test_tool_state_and_rules_can_be_given(tmp_path: Path) -> None:
     (row,) = import_dump(dump, tmp_path / "out", config).dataset
     assert row.state_of("python") == "python_kernel"
     assert (row.steps[0].calls[0].status, row.steps[0].calls[0].error_type) == ("error", "boom")
+
+
+def test_a_tool_known_by_its_name_needs_no_option(tmp_path: Path) -> None:
+    one = record()
+    one["messages"][1]["tool_calls"][0]["function"]["name"] = "execute_bash"
+    dump = write(tmp_path / "d.jsonl", one)
+    (row,) = import_dump(dump, tmp_path / "a").dataset
+    assert row.state_of("execute_bash") == "external"
+    (row,) = import_dump(dump, tmp_path / "b", ImportConfig(tool_state={"execute_bash": "stateless"})).dataset
+    assert row.state_of("execute_bash") == "stateless"
+
+
+def test_rounds_and_frameworks_are_never_one_group(tmp_path: Path) -> None:
+    context = RecordContext("f", 0, load_rules("tool"), ImportConfig(policy="p"))
+    groups = {
+        context.trajectory(
+            record={},
+            messages=[],
+            source=Source(framework=name, round=number),
+            task_id="t",
+            sample_index=0,
+            tool_states={},
+        ).group_id
+        for name in ("a", "b")
+        for number in (1, 2)
+    }
+    assert len(groups) == 4
+
+
+def test_many_batches_lose_no_record(tmp_path: Path) -> None:
+    dump = write(tmp_path / "d.jsonl", *(record(f"t{n}") for n in range(700)))
+    dataset = import_dump(dump, tmp_path / "out").dataset
+    assert [row.task_id for row in dataset] == [f"t{n}" for n in range(700)]
 
 
 def test_a_changed_rule_file_is_another_configuration(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def episodes(draw: st.DrawFn, with_ids: bool) -> list[Step]:
             call(draw(st.sampled_from(CODES)), status),
             think=draw(st.sampled_from(["a", "b", "c"])),
             result=f"result {number}",
+            raw=draw(st.sampled_from([None, "<tool_call>one</tool_call>", "<tool_call>other</tool_call>"])),
             reasoning_ids=[number] if with_ids else None,
             action_ids=[number + 1, number + 2] if with_ids else None,
             boundary=draw(st.sampled_from(["exact", "exact", "exact", "straddled", "unknown"])),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import cast
 
 import pytest
@@ -53,6 +54,9 @@ def only_edit(steps: list[Step], **options: object) -> tuple[Trajectory, Edit]:
         ([failed("a"), NAMELESS, good("a")], [Run([0, 1], 2)]),
         ([failed("a"), NAMELESS, good("b")], [Run([0, 1], None)]),
         ([failed(), good(), failed(), good()], [Run([0], 1), Run([2], 3)]),
+        ([NAMELESS, failed("a"), good("b")], [Run([0, 1], None)]),
+        ([failed(), failed()._replace(has_human=True), good()], [Run([0, 1], None)]),
+        ([failed()._replace(has_human=True), failed(), good()], [Run([0], None), Run([1], 2)]),
     ],
 )
 def test_runs_of_failures(turns: list[Turn], runs: list[Run]) -> None:
@@ -177,6 +181,18 @@ def test_parallel_calls_of_which_one_fails() -> None:
     assert (edit.reason, edit.detail) == ("parallel_partial", "step 1 does not repeat python (ok) of step 0")
 
 
+def test_parallel_calls_that_went_well_are_matched_before_broken_ones() -> None:
+    # Both are calls of one tool: were the broken one matched first, it could take the call the good one needs.
+    purified, edit = only_edit([step(call("rihgt", "error"), call("left")), step(call("left"), call("right"))])
+    assert edit.accepted and purified.steps == [step(call("left"), call("right"))]
+
+
+def test_every_parallel_step_of_a_run_must_be_repeated() -> None:
+    steps = [step(call("a", "error")), step(call("a", "error"), call("b")), step(call("a"))]
+    _, edit = only_edit(steps)
+    assert (edit.reason, edit.detail) == ("parallel_partial", "step 2 does not repeat python (ok) of step 1")
+
+
 def test_a_malformed_call_without_a_name_is_deep() -> None:
     garbage = call("abcd", "malformed", name=None)
     purified, edit = only_edit([step(garbage, think="r0"), step(call("abcd"), think="r1")])
@@ -194,6 +210,13 @@ def test_min_similarity_refuses_a_deep_edit_only() -> None:
     assert edit.accepted
     _, edit = only_edit(steps, min_similarity=0.3, gamma=0.2)
     assert edit.accepted and edit.granularity == "shallow"
+
+
+def test_min_similarity_looks_at_the_least_alike_deep_link() -> None:
+    # Cascade: 0 -> 1 share nothing (0.0), 1 -> 2 share "bb" (0.5, deep at gamma 0.9).
+    steps = [step(call("aaaa", "error")), step(call("bbbb", "error")), step(call("bbcc"))]
+    _, edit = only_edit(steps, chain="cascade", gamma=0.9, min_similarity=0.4)
+    assert (edit.reason, edit.detail) == ("not_a_correction", "similarity 0.000 is below 0.4")
 
 
 @pytest.mark.parametrize("boundary", ["straddled", "unknown"])
@@ -299,6 +322,30 @@ def test_external_tools_are_refused_unless_allowed_and_undeclared_ones_pointed_o
         assert (edit.gates[0].verdict, edit.accepted) == (verdict, accepted)
     _, provenance = purify_trajectory(trajectory(*steps, states={"python": "external"}), SaarConfig(gates=()))
     assert provenance.edits[0].accepted and provenance.edits[0].gates == []
+
+
+def test_the_state_gate_asks_for_every_tool_that_ran_and_for_no_other() -> None:
+    both = step(call("a", "error", name="lookup"), call("b", "error", name="book"))
+    fixed = step(call("a", name="lookup"), call("b", name="book"))
+    row = trajectory(both, fixed, states={"lookup": "stateless", "book": "external"})
+    _, provenance = purify_trajectory(row)
+    assert provenance.edits[0].gates[0].detail == "book changes external state"
+    # A call that could not be parsed never ran, whatever its tool.
+    row = trajectory(
+        step(call("a", "malformed", name="book")), step(call("ab", name="book")), states={"book": "external"}
+    )
+    _, provenance = purify_trajectory(row)
+    assert provenance.edits[0].accepted and provenance.edits[0].gates[0].verdict == "pass"
+
+
+def test_the_draw_is_blake2b_of_purpose_seed_and_id() -> None:
+    def draw(seed: int, id: str) -> float:
+        hashed = hashlib.blake2b(f"fraction\0{seed}\0{id}".encode(), digest_size=8).digest()
+        return int.from_bytes(hashed, "big") / 2**64
+
+    for id in map(str, range(50)):
+        _, provenance = purify_trajectory(trajectory(step(), id=id), SaarConfig(fraction=0.5, seed=7))
+        assert provenance.mixed_in is (draw(7, id) >= 0.5)
 
 
 def test_fraction_and_winners_choose_trajectories() -> None:
