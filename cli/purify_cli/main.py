@@ -35,15 +35,12 @@ def root() -> None:
 
 
 def run() -> None:
-    """Entry point. Exit codes: 0 done, 1 findings, 2 bad input or bad use."""
+    """Entry point. Exit codes: 0 done, 1 findings, 2 bad input or bad use, 130 interrupted."""
     try:
         app()
     except PurifyError as error:
         print(f"purify: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("purify: interrupted; finished shards are kept, add --resume to go on", file=sys.stderr)
-        sys.exit(130)
     except BrokenPipeError:
         # The reader (head, less) has gone: nothing is wrong, and nothing more can be said.
         sys.stderr.close()

@@ -59,7 +59,11 @@ def progress_bar(verb: str) -> Iterator[Progress]:
                 task, total=total or current.total, advance=units, rows=seen, rate=seen / elapsed if elapsed else 0
             )
 
-        yield advance
+        try:
+            yield advance
+        except KeyboardInterrupt:
+            typer.echo("purify: interrupted; finished shards are kept, add --resume to go on", err=True)
+            raise
 
 
 def say(text: str) -> None:

@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 from purify.digests import digest
 from purify.errors import PurifyError
 
-UNIT_BYTES = 128 * 2**20
-"""Source bytes a shard is made of."""
+UNIT_BYTES = 32 * 2**20
+"""Source bytes a shard is made of: small enough that workers share a dump of ordinary size."""
 WHOLE_FILE_BYTES = 256 * 2**20
 """A JSON file up to this size is parsed at once; a larger one is streamed, slower but in constant memory."""
 MAX_RECORD_BYTES = 512 * 2**20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -145,3 +146,19 @@ def test_help_loads_no_heavy_library() -> None:
 def test_every_command_has_an_example() -> None:
     for command in ("import", "clean", "restore", "inspect", "stats", "verify", "schema"):
         assert f"Example: purify {command}" in good(command, "--help")
+
+
+def test_ctrl_c_keeps_finished_shards(tmp_path: Path) -> None:
+    rows = [trajectory(step(call("abcd", "error")), step(call("abce")), id=f"t{n}") for n in range(300)]
+    write_dataset(tmp_path / "raw", rows, shards=150)
+    program = "from purify_cli.main import run; run()"
+    command = [sys.executable, "-c", program, "clean", str(tmp_path / "raw"), "-o", str(tmp_path / "out")]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "out/.partial/00002.done").exists() and time.monotonic() < deadline:
+        time.sleep(0.001)
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert said == "purify: interrupted; finished shards are kept, add --resume to go on\n"
+    assert "300 rows" in good("clean", tmp_path / "raw", "-o", tmp_path / "out", "--resume")
