@@ -13,23 +13,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from purify.cleaning import clean, restore
     from purify.datasets import Dataset
+    from purify.datasets.verify import verify
     from purify.errors import PurifyError
-    from purify.importing import import_dump
+    from purify.importing import ImportConfig, import_dump
     from purify.reporting import stats
     from purify.saar import SaarConfig, purify_trajectory
+    from purify_schemas import Trajectory
 
     open = Dataset.open
 
 __all__ = [
     "Dataset",
+    "ImportConfig",
     "PurifyError",
     "SaarConfig",
+    "Trajectory",
     "clean",
     "import_dump",
     "open",
     "purify_trajectory",
     "restore",
     "stats",
+    "verify",
 ]
 
 _HOME = {
@@ -37,7 +42,10 @@ _HOME = {
     "restore": "purify.cleaning",
     "Dataset": "purify.datasets",
     "PurifyError": "purify.errors",
+    "ImportConfig": "purify.importing",
+    "Trajectory": "purify_schemas",
     "import_dump": "purify.importing",
+    "verify": "purify.datasets.verify",
     "SaarConfig": "purify.saar",
     "purify_trajectory": "purify.saar",
     "stats": "purify.reporting",

@@ -38,6 +38,10 @@ def command(
         f"{counts.get('failed_calls', 0):,} failed calls; edits: {made['shallow']:,} shallow, {made['deep']:,} deep; "
         f"refused: {sum(refused.values()):,}{f' ({reasons})' if reasons else ''}"
     )
+    if left := counts.get("rows_mixed_in", 0):
+        say(f"left raw on purpose (--fraction, --apply-to): {left:,} trajectories")
+    if refused.get("gate"):
+        say("the gate's reasons: purify inspect --reason gate; see --tool-state and --allow-external")
     if unknown := counts.get("edits_state_unknown", 0):
         warn(
             f"{unknown:,} edits are of tools whose state is not declared; if such a tool changes files or a session, "
@@ -47,6 +51,8 @@ def command(
         warn("the dataset has no rows")
     elif not counts.get("failed_calls"):
         warn("no failed call in the dataset, so nothing was changed; see the failure rules (purify import --rules)")
+    elif not sum(made.values()) and not refused:
+        warn("nothing was edited: every trajectory with a failed call was left raw on purpose")
     elif not sum(made.values()):
         warn("nothing was edited: every failure was refused or never corrected; `purify inspect` shows the reasons")
 

@@ -38,6 +38,8 @@ def command(
 
 
 def _print(report: ImportReport) -> None:
+    from purify.importing.stage import rejection_reasons
+
     dataset, formats = report.dataset, report.formats
     for name in sorted({entry.format for entry in formats if entry.format}):
         of_format = [entry for entry in formats if entry.format == name]
@@ -57,7 +59,11 @@ def _print(report: ImportReport) -> None:
         f"{failed:,} failed"
     )
     if manifest.rejected:
-        warn(f"{manifest.rejected:,} record(s) could not be read; see {dataset.path}/rejected/ for each reason")
+        reason, count = rejection_reasons(dataset).most_common(1)[0]
+        warn(
+            f"{manifest.rejected:,} record(s) could not be read, {count:,} x {reason!r}; "
+            f"all of them with their reasons are in {dataset.path}/rejected/"
+        )
     if not manifest.rows:
         warn("the dataset has no rows: no record could be read; is --format right?")
     elif not counts.get("calls"):

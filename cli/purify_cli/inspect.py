@@ -53,7 +53,7 @@ def command(
         typer.echo(plain(f"{source}: {found.nothing}"), err=as_json)
     elif as_json:
         for _, trajectory in found.rows:
-            typer.echo(trajectory.model_dump_json())
+            say(trajectory.model_dump_json())
     else:
         from purify_cli.show_trajectory import show_trajectory
 

@@ -14,7 +14,10 @@ from purify_cli import clean, import_, inspect, schema, stats, verify
 
 app = typer.Typer(
     name="purify",
-    help="Purify tool-using rollouts: replace failed calls by the model's own later corrections, with provenance.",
+    help="Purify tool-using rollouts: replace failed calls by the model's own later corrections, with provenance.\n\n"
+    "Each stage reads one dataset and writes the next: import, clean; then inspect, stats, verify, restore.\n\n"
+    "Exit codes: 0 done, 1 findings (verify), 2 bad input or bad use, 130 interrupted.",
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -29,11 +32,6 @@ app.command("verify")(verify.command)
 app.command("schema")(schema.command)
 
 
-@app.callback()
-def root() -> None:
-    """Stages read one dataset and write the next: import -> clean -> (inspect, stats, verify, restore)."""
-
-
 def run() -> None:
     """Entry point. Exit codes: 0 done, 1 findings, 2 bad input or bad use, 130 interrupted."""
     try:
@@ -45,3 +43,6 @@ def run() -> None:
         # The reader (head, less) has gone: nothing is wrong, and nothing more can be said.
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        print(f"purify: {error.filename or 'output'}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(2)

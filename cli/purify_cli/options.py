@@ -61,7 +61,12 @@ def configured(model: type[BaseModel]) -> Callable[[Callable[..., None]], Callab
 def build(model: type[Config], file: Path | None, given: dict[str, Any]) -> Config:
     """Defaults, then the YAML file, then the command line. Raises `PurifyError` naming the option that is wrong."""
     values = _read_yaml(file) if file else {}
-    values |= {name: _parsed(model.model_fields[name], value) for name, value in given.items() if value is not None}
+    for name, value in given.items():
+        if value is not None:
+            parsed = _parsed(model.model_fields[name], value)
+            # A mapping on the command line adds to the file's, entry by entry.
+            merge = isinstance(parsed, dict) and isinstance(values.get(name), dict)
+            values[name] = {**values[name], **parsed} if merge else parsed
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -86,7 +91,10 @@ def _read_yaml(file: Path) -> dict[str, Any]:
         return {}
     if not isinstance(loaded, dict):
         raise PurifyError(f"{file}: options must be a mapping of name to value")
-    return {str(name).replace("-", "_"): value for name, value in loaded.items()}
+    values = {str(name).replace("-", "_"): value for name, value in loaded.items()}
+    if len(values) < len(loaded):
+        raise PurifyError(f"{file}: an option stands twice, with - and with _ in its name")
+    return values
 
 
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:
@@ -123,6 +131,6 @@ def _parsed(field: FieldInfo, value: Any) -> Any:
         return value
     pairs = [text.partition("=") for text in value]
     for name, separator, _ in pairs:
-        if not separator:
+        if not separator or not name:
             raise PurifyError(f"expected NAME=VALUE, got {name!r}")
     return {name: item for name, _, item in pairs}

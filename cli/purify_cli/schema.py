@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import typer
-
 
 def command() -> None:
     """Print the JSON Schema of a trajectory.
@@ -12,6 +10,7 @@ def command() -> None:
     """
     import orjson
 
+    from purify_cli.writing import say
     from purify_schemas import SCHEMA_VERSION, Trajectory
 
     schema = {
@@ -19,4 +18,4 @@ def command() -> None:
         "x-purify-schema-version": SCHEMA_VERSION,
         **Trajectory.model_json_schema(),
     }
-    typer.echo(orjson.dumps(schema, option=orjson.OPT_INDENT_2).decode())
+    say(orjson.dumps(schema, option=orjson.OPT_INDENT_2).decode())

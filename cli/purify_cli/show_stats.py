@@ -35,9 +35,10 @@ def show_stats(report: Stats, source: Path, console: Console, top: int) -> None:
 
 def _table(title: str, views: list[CallStats]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=bool(title) or len(views) > 1)
-    table.add_column(title, min_width=34, no_wrap=True, header_style="bold")
+    # Only the names may wrap: a cropped number would read as another number.
+    table.add_column(title, min_width=10, header_style="bold", overflow="fold")
     for name in ("before", "after") if len(views) > 1 else ("",):
-        table.add_column(name, justify="right", min_width=18, no_wrap=True)
+        table.add_column(name, justify="right", min_width=18, no_wrap=True, overflow="ignore")
     return table
 
 

@@ -20,11 +20,11 @@ def command(
     import orjson
 
     from purify.reporting import stats
-    from purify_cli.writing import warn
+    from purify_cli.writing import say, warn
 
     report = stats(source)
     if as_json:
-        typer.echo(orjson.dumps(report.model_dump(), option=orjson.OPT_INDENT_2).decode())
+        say(orjson.dumps(report.model_dump(), option=orjson.OPT_INDENT_2).decode())
         return
     from purify_cli.show_stats import show_stats
     from purify_cli.terminal import console

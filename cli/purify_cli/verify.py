@@ -20,14 +20,15 @@ def command(
     import orjson
 
     from purify.datasets.verify import verify
+    from purify_cli.writing import say
 
     report = verify(source, parent)
     if as_json:
-        typer.echo(orjson.dumps(report.model_dump(), option=orjson.OPT_INDENT_2).decode())
+        say(orjson.dumps(report.model_dump(), option=orjson.OPT_INDENT_2).decode())
     else:
         for finding in report.findings:
-            typer.echo(finding)
-        typer.echo(
+            say(finding)
+        say(
             f"{source}: {report.rows:,} rows in {report.shards} shard(s), "
             + (f"{len(report.findings)} finding(s)" if report.findings else "all digests, counts and rows are right")
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,7 +69,12 @@ def progress_bar(verb: str) -> Iterator[Progress]:
 
 
 def say(text: str) -> None:
-    typer.echo(text)
+    """Print a line. Where the reader has gone (`| head`), nothing is wrong and nothing more can be said."""
+    try:
+        typer.echo(text)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
 
 
 def warn(text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from purify_schemas import Manifest
 
+_OF_THE_INPUT = frozenset({"steps", "calls", "failed_calls"})
 _CARD = """---
 configs:
 - config_name: default
@@ -31,7 +32,11 @@ Written by `purify {stage}`. One row is one trajectory; `manifest.json` has the 
 
 def dataset_card(manifest: Manifest) -> str:
     """Markdown with the YAML front matter that the hub and `datasets` read. No wall-clock, no paths."""
-    counts = "".join(f"| {name} | {value} |\n" for name, value in manifest.counts.items())
+    before = " (before)" if manifest.stage == "clean" else ""
+    counts = "".join(
+        f"| {name.replace('_', ' ')}{before if name in _OF_THE_INPUT else ''} | {value} |\n"
+        for name, value in manifest.counts.items()
+    )
     return _CARD.format(
         kind=manifest.kind,
         stage=manifest.stage,

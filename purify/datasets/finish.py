@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import orjson
 import pyarrow.parquet as pq
 
 from purify.datasets.card import dataset_card
@@ -31,6 +33,8 @@ def finish(stage: Stage, results: Sequence[ShardResult], out: Path) -> Manifest:
         raise PurifyError(
             f"{out}: {stage.parent.manifest.rows} rows went in but {rows} came out; the output is kept in {PARTIAL}"
         )
+    if records and not rows and stage.parent is None:
+        raise PurifyError(f"{out}: none of {records:,} records could be read; {_first_reason(out / PARTIAL)}")
     folder = out / PARTIAL
     _clear_old(out, folder)
     shards = _place_shards(stage, results, out, folder)
@@ -50,10 +54,18 @@ def finish(stage: Stage, results: Sequence[ShardResult], out: Path) -> Manifest:
         lineage=_lineage(stage),
         versions=library_versions(),
     )
-    write_atomically(out / "README.md", dataset_card(manifest).encode())
-    write_atomically(out / MANIFEST, manifest.model_dump_json(indent=2).encode() + b"\n")
+    write_atomically(out / "README.md", dataset_card(manifest).encode(), scratch=folder)
+    write_atomically(out / MANIFEST, manifest.model_dump_json(indent=2).encode() + b"\n", scratch=folder)
     shutil.rmtree(folder)
     return manifest
+
+
+def _first_reason(folder: Path) -> str:
+    """The commonest reason of the first rejected records, and where all of them stand."""
+    kept = sorted(folder.glob("*.rejected.jsonl"))
+    reasons = Counter(orjson.loads(line)["reason"] for path in kept for line in islice(path.open("rb"), 1000))
+    reason, count = reasons.most_common(1)[0]
+    return f"{count:,} x {reason!r} (all in {folder}/*.rejected.jsonl)"
 
 
 def _clear_old(out: Path, folder: Path) -> None:

@@ -51,17 +51,16 @@ class ShardSink:
 
     def write_group(self, table: pa.Table, *, records: int) -> None:
         """Write exactly one row group. `records` is how many input records it accounts for."""
-        self._writer.write_table(table, row_group_size=max(len(table), 1))
+        self._write(table)
         self.records += records
-        self.rows += len(table)
-        if self._on_rows:
-            self._on_rows(len(table))
+        self._count_rows(len(table))
 
     def append(self, table: pa.Table, *, records: int) -> None:
         """Collect rows into row groups of at most `ROW_GROUP_BYTES` (one batch may overshoot)."""
         self._pending.append(table)
         self._pending_bytes += table.nbytes
         self.records += records
+        self._count_rows(len(table))
         if self._pending_bytes >= ROW_GROUP_BYTES:
             self._flush()
 
@@ -76,7 +75,16 @@ class ShardSink:
         if self._pending:
             table = pa.concat_tables(self._pending)
             self._pending, self._pending_bytes = [], 0
-            self.write_group(table, records=0)
+            self._write(table)
+
+    def _write(self, table: pa.Table) -> None:
+        # One chunk a column: where pages break depends on the chunks, and equal rows must give equal bytes.
+        self._writer.write_table(table.combine_chunks(), row_group_size=max(len(table), 1))
+
+    def _count_rows(self, rows: int) -> None:
+        self.rows += rows
+        if self._on_rows:
+            self._on_rows(rows)
 
     def __enter__(self) -> ShardSink:
         return self
@@ -117,9 +125,9 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def write_atomically(path: Path, payload: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
+def write_atomically(path: Path, payload: bytes, scratch: Path | None = None) -> None:
+    """Write a file so that it is there whole or not at all. The half-written one lies in `scratch`, if given."""
+    temporary = (scratch or path.parent) / f"{path.name}.tmp"
     temporary.write_bytes(payload)
     sync(temporary)
     temporary.replace(path)

@@ -7,10 +7,12 @@ killed.
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import gc
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -19,12 +21,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import orjson
 import pyarrow as pa
+from pydantic import ValidationError
 
 from purify.datasets.dataset import MANIFEST, PARTIAL, Dataset
 from purify.datasets.finish import finish
@@ -36,6 +39,8 @@ from purify_schemas.manifest import Kind
 
 WriteMode = Literal["new", "overwrite", "resume"]
 OURS = frozenset({MANIFEST, PARTIAL, "README.md", "data", "rejected", "run_log.jsonl"})
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 Work = Callable[[Any, ShardSink], None]
 
@@ -80,8 +85,8 @@ def run_stage(
     `work` must be picklable where `workers > 1`. Raises `PurifyError` if `out` is taken, a resume does not fit, the
     disk is full, another run writes there or a worker died; finished shards stay in `.partial/` for `--resume`.
     """
-    if stage.parent is not None and out.resolve() == stage.parent.path.resolve():
-        raise PurifyError(f"{out}: input and output are the same directory; stages never edit a dataset in place")
+    if stage.parent is not None and out.resolve().is_relative_to(stage.parent.path.resolve()):
+        raise PurifyError(f"{out}: is the input, or lies inside it; stages never edit a dataset in place")
     started = datetime.now(UTC)
     try:
         with _only_writer(out):
@@ -173,7 +178,7 @@ def _in_processes(
     task: Callable[[tuple[int, Any]], int], todo: list[tuple[int, Any]], workers: int, progress: Progress | None
 ) -> None:
     # Spawned, not forked: Arrow and polars hold threads and locks that a fork would copy half-taken.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_die_with_parent) as pool:
         futures: list[Future[int]] = [pool.submit(task, numbered) for numbered in todo]
         try:
             for future in as_completed(futures):
@@ -185,15 +190,29 @@ def _in_processes(
                 "a worker process died (killed, or out of memory); finished shards are kept, "
                 "run again with --resume and fewer --workers"
             ) from None
+        except BaseException:
+            # A shard can take a minute; it is written again on --resume anyway.
+            for child in active_children():
+                child.terminate()
+            raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _die_with_parent() -> None:
+    """Workers must not outlive a killed run: a resumed one would write to the same files (Linux; elsewhere nothing)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _marker(folder: Path, index: int, identity: str) -> ShardResult | None:
     path = folder / f"{index:05d}.done"
     if not path.is_file():
         return None
-    result = ShardResult.model_validate_json(path.read_bytes())
+    try:
+        result = ShardResult.model_validate_json(path.read_bytes())
+    except ValidationError:
+        return None  # a damaged marker proves nothing; its shard is written again
     return result if result.identity == identity else None
 
 
@@ -215,8 +234,8 @@ def _prepare(out: Path, stage: Stage, mode: WriteMode) -> Path:
         raise PurifyError(f"{out}: holds {stranger!r}, which is not a dataset's; choose an empty or new directory")
     if mode == "new" and MANIFEST in entries:
         raise PurifyError(f"{out}: already holds a dataset; choose another directory, or add --overwrite")
-    if mode == "new" and PARTIAL in entries:
-        raise PurifyError(f"{out}: holds an unfinished run; add --resume to go on, or --overwrite to start again")
+    if mode == "new" and (folder / "identity").is_file():
+        raise PurifyError(f"{out}: holds an unfinished run; go on with --resume, or start again with --overwrite")
     if mode == "resume":
         if not (folder / "identity").is_file():
             if MANIFEST in entries:

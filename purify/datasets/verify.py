@@ -81,7 +81,8 @@ def _row(dataset: Dataset, row: dict[str, object], ids: set[str]) -> Iterator[st
         yield f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         return
     if trajectory.trajectory_id in ids:
-        yield f"trajectory_id {trajectory.trajectory_id} occurs twice"
+        sample = f"task {trajectory.task_id!r}, sample {trajectory.sample_index}"
+        yield f"trajectory_id {trajectory.trajectory_id} occurs twice ({sample} is in the source twice)"
     ids.add(trajectory.trajectory_id)
     provenance = trajectory.provenance
     if dataset.purified and provenance is None:

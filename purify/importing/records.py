@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,11 +73,22 @@ def find_files(dump: Path) -> tuple[Path, list[str], int]:
         return dump.parent, [dump.name], 0
     if (dump / "manifest.json").is_file() and (dump / "data").is_dir():
         raise PurifyError(f"{dump}: is a purify dataset already; go on with `purify clean {dump} -o DIR`")
-    files = sorted(path for path in dump.rglob("*") if path.is_file())
-    names = [path.relative_to(dump).as_posix() for path in files if path.suffix in SUFFIXES]
+    files = sorted(_walk(dump))
+    names = [path.relative_to(dump).as_posix() for path in files if path.suffix.lower() in SUFFIXES]
     if not names:
         raise PurifyError(f"{dump}: no {', '.join(sorted(SUFFIXES))} file in it")
     return dump, names, len(files) - len(names)
+
+
+def _walk(dump: Path) -> Iterator[Path]:
+    """Every file below, but hidden ones (editors keep copies there). A folder that cannot be read is an error."""
+
+    def fail(error: OSError) -> None:
+        raise PurifyError(f"{error.filename}: {error.strerror}; every folder of a dump must be readable") from None
+
+    for folder, below, names in os.walk(dump, onerror=fail, followlinks=False):
+        below[:] = [name for name in below if not name.startswith(".")]
+        yield from (Path(folder, name) for name in names if not name.startswith(".") and Path(folder, name).is_file())
 
 
 def plan_units(root: Path, names: Sequence[str]) -> list[Unit]:
@@ -139,7 +151,7 @@ def _segments(path: Path, name: str) -> Iterator[tuple[Segment, int]]:
     size = path.stat().st_size
     if size == 0:
         return
-    if path.suffix == ".parquet":
+    if path.suffix.lower() == ".parquet":
         yield from _parquet_segments(path, name)
         return
     kind = _sniff(path)
@@ -224,7 +236,8 @@ def _lenient(content: bytes) -> Any:
 
 def _element(record: object, row: int, raw: bytes | None = None) -> Read:
     if not isinstance(record, dict):
-        problem = f"a record must be a JSON object, this is a {type(record).__name__}"
+        kind = {"list": "list", "str": "string", "NoneType": "null"}.get(type(record).__name__, "plain value")
+        problem = f"a record must be a JSON object, this is a {kind}"
         return Read(row, None, raw or _dump(record), problem)
     return Read(row, record, raw)
 

@@ -22,13 +22,13 @@ from purify.failures.loading import locate, rule_files
 from purify.importing.base import Importer, RecordContext
 from purify.importing.config import ImportConfig
 from purify.importing.records import Read, Segment, Unit, find_files, plan_units, read_segment, unit_identity
-from purify.importing.registry import importer_named, recognise
+from purify.importing.registry import IMPORTERS, importer_named, recognise
 from purify_schemas import RAW_SCHEMA, Trajectory, to_table
 
 BATCH_ROWS = 256
 SAMPLED_RECORDS = 20
 """How many records of a file are looked at to recognise its format."""
-UNREADABLE = "no readable record among the first"
+UNREADABLE = "no readable record in it"
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,12 @@ class _Import:
                 self._import(segment, importer_named(recognised.format), sink)
 
     def _import(self, segment: Segment, importer: Importer, sink: ShardSink) -> None:
-        rules = load_rules(self.config.rules or importer.default_rules)
         batch: list[Trajectory] = []
         records = 0
         for read in read_segment(self.root, segment):
-            rows = _convert(importer, read, RecordContext(segment.name, read.row, rules, self.config), sink)
+            suited = self._suited(importer, read)
+            rules = load_rules(self.config.rules or suited.default_rules)
+            rows = _convert(suited, read, RecordContext(segment.name, read.row, rules, self.config), sink)
             if rows is None:
                 continue
             batch += rows
@@ -81,6 +82,13 @@ class _Import:
                 batch, records = [], 0
         if records:
             sink.append(to_table(batch), records=records)
+
+    def _suited(self, importer: Importer, read: Read) -> Importer:
+        """The file's importer; another one for a record that only that one recognises (plain answers between calls)."""
+        if self.config.format != "auto" or self.config.preset or read.record is None or importer.recognise(read.record):
+            return importer
+        match = recognise(read.record)
+        return importer if match is None else importer_named(match[0])
 
 
 def import_dump(
@@ -106,13 +114,16 @@ def import_dump(
     formats = _formats(root, names, config)
     if config.rules:
         load_rules(config.rules)  # a wrong rule file must fail here, not in a worker
+    # A file's name and digest stand for it: data and manifests hold no path of a machine.
+    files = {key: Path(value).name for key in ("rules", "preset") if (value := getattr(config, key))}
+    named = config.model_copy(update=files)
     units = plan_units(root, [entry.file for entry in formats])
     stage = Stage(
         name="import",
         kind="raw",
         schema=RAW_SCHEMA,
-        config=config.model_dump(mode="json"),
-        config_digest=digest(config_digest(config), *_contents(config)),
+        config=named.model_dump(mode="json"),
+        config_digest=digest(config_digest(named), *_contents(config)),
         inputs=[
             digest(*((entry.file, entry.format) for entry in formats)),
             *(unit_identity(root, unit) for unit in units),
@@ -148,7 +159,8 @@ def _recognise_file(root: Path, name: str) -> Recognised:
     if not records:
         return Recognised(name, None, UNREADABLE)
     keys = ", ".join(sorted(records[0])[:8])
-    return Recognised(name, None, f"format not recognised (a record has the keys {keys}); name it with --format")
+    known = ", ".join(sorted(IMPORTERS))
+    return Recognised(name, None, f"format not recognised (a record has the keys {keys}); known with --format: {known}")
 
 
 def _reads(root: Path, name: str) -> Iterator[Read]:
@@ -197,3 +209,12 @@ def _contents(config: ImportConfig) -> list[str]:
     if config.preset and Path(config.preset).is_file():
         files.append(Path(config.preset))
     return [file_sha256(path) for path in files]
+
+
+def rejection_reasons(dataset: Dataset) -> Counter[str]:
+    """How often each reason stands among the rejected records."""
+    reasons: Counter[str] = Counter()
+    for file in dataset.manifest.rejected_files:
+        with (dataset.path / file.path).open("rb") as lines:
+            reasons.update(orjson.loads(line)["reason"] for line in lines)
+    return reasons

@@ -51,4 +51,14 @@ class SaarConfig(BaseModel):
     @classmethod
     def _off(cls, value: object) -> object:
         """`off`, as an option or in a YAML file (where a bare off is false), means no gates."""
-        return () if value in ("off", False, ["off"], ("off",)) else value
+        return () if value in ("off", False, ["off"], ("off",), [False]) else _listed(value)
+
+    @field_validator("code_arguments", mode="before")
+    @classmethod
+    def _several(cls, value: object) -> object:
+        return _listed(value)
+
+
+def _listed(value: object) -> object:
+    """One name stands for a list of one, as on the command line."""
+    return (value,) if isinstance(value, str) else value
