@@ -62,8 +62,10 @@ def finish(stage: Stage, results: Sequence[ShardResult], out: Path) -> Manifest:
 
 def _first_reason(folder: Path) -> str:
     """The commonest reason of the first rejected records, and where all of them stand."""
-    kept = sorted(folder.glob("*.rejected.jsonl"))
-    reasons = Counter(orjson.loads(line)["reason"] for path in kept for line in islice(path.open("rb"), 1000))
+    reasons: Counter[str] = Counter()
+    for path in sorted(folder.glob("*.rejected.jsonl")):
+        with path.open("rb") as lines:
+            reasons.update(orjson.loads(line)["reason"] for line in islice(lines, 1000))
     reason, count = reasons.most_common(1)[0]
     return f"{count:,} x {reason!r} (all in {folder}/*.rejected.jsonl)"
 

@@ -91,7 +91,7 @@ def test_options_come_from_yaml_and_the_command_line_wins(tmp_path: Path) -> Non
         (["import", DEMO, "-o", "{out}", "--tool-state", "python"], "expected NAME=VALUE"),
         (["import", DEMO, "-o", "{out}", "--tool-state", "python=liquid"], "--tool-state: Input should be"),
         (["clean", "/nowhere", "-o", "{out}"], "/nowhere: no such directory"),
-        (["clean", "{raw}", "-o", "{raw}", "--overwrite"], "same directory"),
+        (["clean", "{raw}", "-o", "{raw}", "--overwrite"], "is the input, or lies inside it"),
         (["clean", "{raw}", "-o", "{out}", "--gamma", "2"], "--gamma: Input should be less than or equal to 1"),
         (["clean", "{raw}", "-o", "{out}", "--chain", "loop"], "--chain: Input should be 'first' or 'cascade'"),
         (["clean", "{raw}", "-o", "{out}", "--apply-to", "winners"], "needs rewards"),

@@ -122,7 +122,7 @@ def test_a_crash_resumes_and_ends_like_a_run_that_never_crashed(tmp_path: Path, 
         crash_stage(tmp_path / "crashed", unit)
     with pytest.raises(PurifyError, match="unfinished dataset"):
         Dataset.open(tmp_path / "crashed")
-    with pytest.raises(PurifyError, match="add --resume"):
+    with pytest.raises(PurifyError, match="go on with --resume"):
         crash_stage(tmp_path / "crashed", None)
     crash_stage(tmp_path / "crashed", None, mode="resume")
     assert bytes_of(tmp_path / "crashed") == bytes_of(tmp_path / "whole")
@@ -222,6 +222,26 @@ def test_a_stage_that_loses_rows_is_not_published(raw: Path, tmp_path: Path) -> 
         Dataset.open(tmp_path / "out")
 
 
+def test_restore_is_exact_where_dictionaries_overflow(tmp_path: Path) -> None:
+    """Where a column's dictionary page fills up depends on chunks; ids and texts here take more than its 1 MiB."""
+    many = [
+        trajectory(step(call(f"print({n})", "error"), think=f"{n:500d}"), step(call(f"print({n + 1})")), id=f"{n:600d}")
+        for n in range(3000)
+    ]
+    stage = Stage("import", "raw", RAW_SCHEMA, {}, ["one"], config_digest="c")
+    run_stage(stage, [many], WriteBatches(), tmp_path / "raw")
+    clean(tmp_path / "raw", tmp_path / "out")
+    back = restore(tmp_path / "out", tmp_path / "back")
+    assert back.manifest.digest == Dataset.open(tmp_path / "raw").manifest.digest
+
+
+@dataclass(frozen=True)
+class WriteBatches:
+    def __call__(self, unit: list[Trajectory], sink: ShardSink) -> None:
+        for at in range(0, len(unit), 256):
+            sink.append(to_table(unit[at : at + 256]), records=256)
+
+
 def test_row_groups_are_kept_one_to_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("purify.datasets.sink.ROW_GROUP_BYTES", 1)
     stage = Stage("import", "raw", RAW_SCHEMA, {}, ["one"], config_digest="c")
@@ -289,7 +309,7 @@ def test_an_existing_output_is_never_touched_unasked(raw: Path, tmp_path: Path) 
     (tmp_path / "file").write_text("")
     with pytest.raises(PurifyError, match="is a file"):
         clean(raw, tmp_path / "file")
-    with pytest.raises(PurifyError, match="same directory"):
+    with pytest.raises(PurifyError, match="is the input, or lies inside it"):
         clean(raw, raw, mode="overwrite")
 
 
@@ -349,7 +369,7 @@ def test_verify_finds_what_is_wrong(raw: Path, tmp_path: Path) -> None:
     assert "train-stray.parquet: not in the manifest" in found
     twice = write_dataset(tmp_path / "twice", [*rows(2), *rows(1)])
     (finding,) = verify(twice.path).findings
-    assert finding == "data/train-00000-of-00001.parquet row 2: trajectory_id t0 occurs twice"
+    assert finding.startswith("data/train-00000-of-00001.parquet row 2: trajectory_id t0 occurs twice (task 'g0'")
 
 
 def test_a_full_disk_ends_with_one_line_and_resumes(raw: Path, tmp_path: Path) -> None:

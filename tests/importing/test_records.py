@@ -58,7 +58,7 @@ def test_small_files_share_a_unit(tmp_path: Path) -> None:
     [
         ('{"a": ', "not JSON"),
         ("[1]", "a record must be a JSON object, this is a list"),
-        ("null", "a record must be a JSON object, this is a NoneType"),
+        ("null", "a record must be a JSON object, this is a null"),
         ('{"a": "\\ud83d"}', "half a surrogate pair"),
         (b'{"a": "\xff"}', "not UTF-8"),
         ('{"a": ' * 100_000, "nested too deeply"),
@@ -96,7 +96,7 @@ def test_a_line_of_100_mb_is_read(tmp_path: Path) -> None:
 def test_arrays_objects_and_parquet(tmp_path: Path) -> None:
     assert found(write(tmp_path, ' [{"a": 1}, 7, {"a": 2}]', "a.json")) == [
         (0, {"a": 1}),
-        (1, "a record must be a JSON object, this is a int"),
+        (1, "a record must be a JSON object, this is a plain value"),
         (2, {"a": 2}),
     ]
     assert found(write(tmp_path, '{\n  "a": 1\n}\n', "b.json")) == [(0, {"a": 1})]

@@ -191,13 +191,37 @@ def test_a_dataset_of_ours_is_not_a_dump(tmp_path: Path) -> None:
         import_dump(tmp_path / "out", tmp_path / "again")
 
 
-@pytest.mark.parametrize("content", ["", "{broken\n", '[{"a": \n'])
-def test_a_dump_without_a_readable_record_gives_an_empty_dataset(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize("content", ["{broken\n", '[{"a": \n'])
+def test_a_dump_without_a_readable_record_replaces_nothing(tmp_path: Path, content: str) -> None:
+    write(tmp_path / "good.jsonl", record())
+    import_dump(tmp_path / "good.jsonl", tmp_path / "out")
     (tmp_path / "d.json").write_text(content)
-    dataset = import_dump(tmp_path / "d.json", tmp_path / "out").dataset
-    assert dataset.manifest.rows == 0
-    assert dataset.manifest.rejected == (1 if content else 0)
+    with pytest.raises(PurifyError, match="none of 1 records could be read; 1 x "):
+        import_dump(tmp_path / "d.json", tmp_path / "out", mode="overwrite")
+    assert len(Dataset.open(tmp_path / "out")) == 1
+
+
+def test_an_empty_file_gives_an_empty_dataset(tmp_path: Path) -> None:
+    (tmp_path / "d.json").write_text("")
+    assert import_dump(tmp_path / "d.json", tmp_path / "out").dataset.manifest.rows == 0
     assert verify(tmp_path / "out").findings == []
+
+
+def test_a_plain_answer_first_does_not_hide_the_calls_of_other_records(tmp_path: Path) -> None:
+    plain = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}
+    text = 'Look:\n<tool_call>\n{"name": "python", "arguments": {"code": "1"}}\n</tool_call>'
+    hermes = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": text}]}
+    for lines in ([plain, hermes, record()], [hermes, plain, record()]):
+        dataset = import_dump(write(tmp_path / "d.jsonl", *lines), tmp_path / "out", mode="overwrite").dataset
+        assert dataset.manifest.counts["calls"] == 2 and dataset.manifest.rows == 3
+
+
+def test_what_is_hidden_or_upper_case_in_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "dump/.ipynb_checkpoints").mkdir(parents=True)
+    for name in ("a.jsonl", "B.JSONL", ".hidden.jsonl", ".ipynb_checkpoints/a.jsonl"):
+        write(tmp_path / "dump" / name, record())
+    dataset = import_dump(tmp_path / "dump", tmp_path / "out").dataset
+    assert sorted(row.source.file or "" for row in dataset) == ["B.JSONL", "a.jsonl"]
 
 
 def test_hostile_records_are_rejected_never_raised(tmp_path: Path) -> None:
