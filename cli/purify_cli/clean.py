@@ -9,7 +9,18 @@ import typer
 
 from purify.saar.config import SaarConfig
 from purify_cli.options import configured
-from purify_cli.writing import Out, Overwrite, Resume, Workers, progress_bar, say, summary, warn, write_mode
+from purify_cli.writing import (
+    Out,
+    Overwrite,
+    Resume,
+    Workers,
+    progress_bar,
+    say,
+    summary,
+    warn,
+    warn_of_unknown_tools,
+    write_mode,
+)
 
 
 @configured(SaarConfig)
@@ -31,6 +42,7 @@ def command(
         dataset = clean(source, out, config, mode=write_mode(overwrite, resume), workers=workers, progress=progress)
     counts = dataset.manifest.counts
     say(summary(dataset))
+    warn_of_unknown_tools(dataset, config.tool_state)
     made = {name: counts.get(f"edits_{name}", 0) for name in ("shallow", "deep")}
     refused = {name.removeprefix("refused_"): n for name, n in counts.items() if name.startswith("refused_")}
     reasons = ", ".join(f"{name} {n:,}" for name, n in refused.items())

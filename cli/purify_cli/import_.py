@@ -9,7 +9,18 @@ import typer
 
 from purify.importing.config import ImportConfig
 from purify_cli.options import configured
-from purify_cli.writing import Out, Overwrite, Resume, Workers, progress_bar, say, summary, warn, write_mode
+from purify_cli.writing import (
+    Out,
+    Overwrite,
+    Resume,
+    Workers,
+    progress_bar,
+    say,
+    summary,
+    warn,
+    warn_of_unknown_tools,
+    write_mode,
+)
 
 if TYPE_CHECKING:
     from purify.importing.stage import ImportReport
@@ -35,6 +46,7 @@ def command(
     with progress_bar("import") as progress:
         report = import_dump(dump, out, config, mode=write_mode(overwrite, resume), workers=workers, progress=progress)
     _print(report)
+    warn_of_unknown_tools(report.dataset, config.tool_state)
 
 
 def _print(report: ImportReport) -> None:
@@ -64,6 +76,8 @@ def _print(report: ImportReport) -> None:
             f"{manifest.rejected:,} record(s) could not be read, {count:,} x {reason!r}; "
             f"all of them with their reasons are in {dataset.path}/rejected/"
         )
+    if repeated := dataset.repeated_ids():
+        warn(f"{repeated:,} row(s) repeat a (task, sample) pair of the source, so their trajectory_id is not unique")
     if not manifest.rows:
         warn("the dataset has no rows: no record could be read; is --format right?")
     elif not counts.get("calls"):

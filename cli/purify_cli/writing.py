@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -79,6 +79,13 @@ def say(text: str) -> None:
 
 def warn(text: str) -> None:
     typer.echo(f"warning: {text}", err=True)
+
+
+def warn_of_unknown_tools(dataset: Dataset, named: Collection[str]) -> None:
+    """A misspelt --tool-state would switch a safeguard off without a word."""
+    if named and (unknown := set(named) - (tools := dataset.tool_names())):
+        there = ", ".join(sorted(tools)) or "none"
+        warn(f"--tool-state: no row has a tool {', '.join(sorted(unknown))}; there are {there}")
 
 
 def summary(dataset: Dataset) -> str:

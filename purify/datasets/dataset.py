@@ -83,6 +83,20 @@ class Dataset:
 
         return pl.scan_parquet([self.path / shard.path for shard in self.manifest.shards])
 
+    def tool_names(self) -> set[str]:
+        """Every tool that a row declares a state of (importers declare all that are called)."""
+        import polars as pl
+
+        names = self.scan().select(pl.col("tool_state").explode().struct.field("name").unique()).collect()
+        return {name for name in names.to_series() if name is not None}
+
+    def repeated_ids(self) -> int:
+        """How many rows carry a trajectory_id that an earlier row has: the source names one sample twice."""
+        import polars as pl
+
+        ids = pl.col("trajectory_id")
+        return int(self.scan().select(ids.len() - ids.n_unique()).collect().item())
+
     def check_shard(self, shard: Shard) -> None:
         """Raise `PurifyError` if a shard's bytes are not those the manifest names."""
         path = self.path / shard.path

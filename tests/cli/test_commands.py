@@ -125,6 +125,22 @@ def test_undeclared_tools_are_pointed_out(tmp_path: Path) -> None:
     assert "--tool-state NAME=external" in purify("clean", tmp_path / "raw", "-o", tmp_path / "a").stderr
 
 
+def test_misspelt_tools_and_repeated_samples_are_pointed_out(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "raw", [trajectory(step(call("a", "error")))])
+    said = purify("clean", tmp_path / "raw", "-o", tmp_path / "a", "--tool-state", "pyhton=external").stderr
+    assert "no row has a tool pyhton; there are python" in said
+    lines = DEMO.read_text().splitlines()
+    (tmp_path / "twice.jsonl").write_text("\n".join([*lines, lines[0]]))
+    said = purify("import", tmp_path / "twice.jsonl", "-o", tmp_path / "b").stderr
+    assert "1 row(s) repeat a (task, sample) pair" in said
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    program = f"{sys.executable} -c 'from purify_cli.main import run; run()'"
+    command = f"set -o pipefail; {program} schema | head -c 10"
+    assert subprocess.run(["bash", "-c", command], capture_output=True, cwd=ROOT).returncode == 0
+
+
 def test_schema_is_json_schema() -> None:
     schema = json.loads(good("schema"))
     assert schema["title"] == "Trajectory" and schema["x-purify-schema-version"] == 1

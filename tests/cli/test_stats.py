@@ -148,3 +148,27 @@ def test_as_a_program(folder: Path) -> None:
     done = subprocess.run([*program, "stats", str(folder / "purified")], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert "edits made" in done.stdout
+
+
+def test_large_numbers_are_never_cropped() -> None:
+    from io import StringIO
+
+    from rich.console import Console
+
+    from purify.reporting.report import CallStats
+    from purify_cli.show_stats import _calls
+
+    view = CallStats(
+        steps=12_475_000,
+        calls=10_775_000,
+        failed=1_080_000,
+        failure_rate=0.1002,
+        by_status={"ok": 9_695_000, "error": 1_080_000},
+        by_error_type={},
+        by_tool={},
+        trajectories_with_failure=1_000_000,
+    )
+    out = StringIO()
+    Console(file=out, width=80).print(_calls([view, view], 2_000_000))
+    for number in ("12,475,000", "10,775,000", "1,080,000 of 10,775,000 (10.0%)", "1,000,000 of 2,000,000 (50.0%)"):
+        assert out.getvalue().count(number) >= 2, out.getvalue()
