@@ -24,8 +24,8 @@ def config_digest(config: BaseModel) -> str:
 
 def unit_interval(purpose: str, seed: int, key: str) -> float:
     """A reproducible uniform draw in [0, 1): blake2b of purpose, seed and key, first 8 bytes over 2^64."""
-    hashed = hashlib.blake2b(f"{purpose}\0{seed}\0{key}".encode(), digest_size=8).digest()
-    return int.from_bytes(hashed, "big") / _UNIT
+    hashed = hashlib.blake2b(f"{purpose}\0{seed}\0{key}".encode()).digest()
+    return int.from_bytes(hashed[:8], "big") / _UNIT
 
 
 def file_sha256(path: Path) -> str:

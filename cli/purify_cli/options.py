@@ -75,6 +75,8 @@ def build(model: type[Config], file: Path | None, given: dict[str, Any]) -> Conf
         where = f"{file}: " if file and given.get(name) is None else ""
         if first["type"] == "extra_forbidden":
             raise PurifyError(f"{where}unknown option {name!r}; known: {', '.join(model.model_fields)}") from None
+        if not name:
+            raise PurifyError(first["msg"].removeprefix("Value error, ")) from None
         raise PurifyError(f"{where}--{name.replace('_', '-')}: {first['msg']}, got {first['input']!r}") from None
 
 

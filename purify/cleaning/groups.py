@@ -13,6 +13,8 @@ def group_means(dataset: Dataset) -> dict[str, float]:
     """
     import polars as pl
 
+    for shard in dataset.manifest.shards:
+        dataset.check_shard(shard)
     rewarded = dataset.scan().select("group_id", "reward").filter(pl.col("reward").is_not_null())
     # Sorted within a group: a float sum must not depend on the order in which threads deliver rows.
     means = (

@@ -34,6 +34,7 @@ def finish(stage: Stage, results: Sequence[ShardResult], out: Path) -> Manifest:
             f"{out}: {stage.parent.manifest.rows} rows went in but {rows} came out; the output is kept in {PARTIAL}"
         )
     if records and not rows and stage.parent is None:
+        (out / PARTIAL / "identity").unlink()  # there is nothing to resume; the rejected records stay to be read
         raise PurifyError(f"{out}: none of {records:,} records could be read; {_first_reason(out / PARTIAL)}")
     folder = out / PARTIAL
     _clear_old(out, folder)
@@ -56,6 +57,8 @@ def finish(stage: Stage, results: Sequence[ShardResult], out: Path) -> Manifest:
     )
     write_atomically(out / "README.md", dataset_card(manifest).encode(), scratch=folder)
     write_atomically(out / MANIFEST, manifest.model_dump_json(indent=2).encode() + b"\n", scratch=folder)
+    # Without its identity the folder is no run that --resume could take up, however far the removal gets.
+    (folder / "identity").unlink()
     shutil.rmtree(folder)
     return manifest
 
@@ -72,13 +75,16 @@ def _first_reason(folder: Path) -> str:
 
 def _clear_old(out: Path, folder: Path) -> None:
     """Remove the dataset that is being overwritten: only now that its successor is complete, manifest first."""
-    begun = folder / "publishing"
+    begun, listed = folder / "publishing", folder / "old.json"
     if begun.exists():
         return
-    (out / MANIFEST).unlink(missing_ok=True)
-    for name in ("data", "rejected"):
-        if (out / name).exists():
-            shutil.rmtree(out / name)
+    if (out / MANIFEST).is_file():
+        # Only what the old manifest names is ours to remove.
+        old = Manifest.model_validate_json((out / MANIFEST).read_bytes())
+        write_atomically(listed, orjson.dumps([file.path for file in (*old.shards, *old.rejected_files)]))
+        (out / MANIFEST).unlink()
+    for path in orjson.loads(listed.read_bytes()) if listed.exists() else ():
+        (out / path).unlink(missing_ok=True)
     write_atomically(begun, b"")
 
 
@@ -91,6 +97,8 @@ def _place_shards(stage: Stage, results: Sequence[ShardResult], out: Path, folde
         written = folder / f"{index:05d}.parquet"
         if written.exists():
             written.replace(out / name)
+        elif not (out / name).exists():
+            raise PurifyError(f"{written}: a finished shard has vanished; start again with --overwrite")
         shards.append(Shard(path=name, rows=result.rows, bytes=result.bytes, sha256=result.sha256))
     if not kept:
         # An empty dataset still opens everywhere: one shard without rows carries the schema.

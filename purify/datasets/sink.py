@@ -79,7 +79,10 @@ class ShardSink:
 
     def _write(self, table: pa.Table) -> None:
         # One chunk a column: where pages break depends on the chunks, and equal rows must give equal bytes.
-        self._writer.write_table(table.combine_chunks(), row_group_size=max(len(table), 1))
+        # (combine_chunks copies a column that has one already.)
+        if any(column.num_chunks != 1 for column in table.columns):
+            table = table.combine_chunks()
+        self._writer.write_table(table, row_group_size=max(len(table), 1))
 
     def _count_rows(self, rows: int) -> None:
         self.rows += rows
@@ -97,7 +100,11 @@ class ShardSink:
                 self._flush()
         finally:
             self._rejects.close()
-            self._writer.close()
+            try:
+                self._writer.close()
+            except OSError:
+                self._writer.is_open = False  # or it would try, and complain, again when it is collected
+                raise
         if kind is None:
             self._publish()
 

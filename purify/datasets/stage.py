@@ -232,6 +232,9 @@ def _prepare(out: Path, stage: Stage, mode: WriteMode) -> Path:
     if entries - OURS:
         stranger = sorted(entries - OURS)[0]
         raise PurifyError(f"{out}: holds {stranger!r}, which is not a dataset's; choose an empty or new directory")
+    if entries - {PARTIAL, "run_log.jsonl"} and MANIFEST not in entries and not (folder / "identity").is_file():
+        stranger = sorted(entries - {PARTIAL, "run_log.jsonl"})[0]
+        raise PurifyError(f"{out}: holds {stranger!r} but no dataset; choose an empty or new directory")
     if mode == "new" and MANIFEST in entries:
         raise PurifyError(f"{out}: already holds a dataset; choose another directory, or add --overwrite")
     if mode == "new" and (folder / "identity").is_file():

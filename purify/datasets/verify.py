@@ -68,6 +68,8 @@ def _rows(dataset: Dataset, shard: Shard, ids: set[str]) -> tuple[int, list[str]
                 count += 1
     except (PurifyError, pa.ArrowException) as error:
         return count, [*findings, str(error)]
+    except UnicodeDecodeError:
+        return count, [*findings, f"{shard.path} row {count} or later: holds text that is not UTF-8"]
     if count != shard.rows:
         findings.append(f"{shard.path}: says {shard.rows} rows, holds {count}")
     return count, findings

@@ -179,9 +179,10 @@ def _sniff(path: Path) -> Kind:
         while first and not first.strip():
             first = handle.readline(MAX_RECORD_BYTES)
         rest = handle.read(1)
-    if first.removeprefix(BYTE_ORDER_MARK).lstrip().startswith(b"["):
+    lines = path.suffix.lower() in {".jsonl", ".ndjson"}
+    if not lines and first.removeprefix(BYTE_ORDER_MARK).lstrip().startswith(b"["):
         return "array"
-    if path.suffix in {".jsonl", ".ndjson"} or parse(first, 0).problem is None:
+    if lines or parse(first, 0).problem is None:
         return "lines"
     return "object" if rest or path.suffix in {".json", ".traj"} else "lines"
 
@@ -238,7 +239,7 @@ def _element(record: object, row: int, raw: bytes | None = None) -> Read:
     if not isinstance(record, dict):
         kind = {"list": "list", "str": "string", "NoneType": "null"}.get(type(record).__name__, "plain value")
         problem = f"a record must be a JSON object, this is a {kind}"
-        return Read(row, None, raw or _dump(record), problem)
+        return Read(row, None, raw or dump_record(record), problem)
     return Read(row, record, raw)
 
 
@@ -254,11 +255,15 @@ def _whole_text(read: Read) -> Read:
     return read
 
 
-def _dump(record: object) -> bytes | None:
-    try:
-        return orjson.dumps(record, default=str)
-    except orjson.JSONEncodeError:
-        return None
+def dump_record(record: object) -> bytes | None:
+    """A parsed record as JSON again, for keeping aside; None where even that cannot be."""
+    for dump in (orjson.dumps, json.dumps):
+        try:
+            text = dump(record, default=str)
+        except (TypeError, ValueError, RecursionError):
+            continue
+        return text if isinstance(text, bytes) else text.encode()
+    return None
 
 
 def _parquet_segments(path: Path, name: str) -> Iterator[tuple[Segment, int]]:

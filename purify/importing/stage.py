@@ -21,11 +21,23 @@ from purify.failures import load_rules
 from purify.failures.loading import locate, rule_files
 from purify.importing.base import Importer, RecordContext
 from purify.importing.config import ImportConfig
-from purify.importing.records import Read, Segment, Unit, find_files, plan_units, read_segment, unit_identity
+from purify.importing.records import (
+    Read,
+    Segment,
+    Unit,
+    dump_record,
+    find_files,
+    plan_units,
+    read_segment,
+    unit_identity,
+)
 from purify.importing.registry import IMPORTERS, importer_named, recognise
 from purify_schemas import RAW_SCHEMA, Trajectory, to_table
 
 BATCH_ROWS = 256
+BATCH_BYTES = 16 * 2**20
+UNSIZED_BYTES = 2**19
+"""What an element of a JSON array or a Parquet row counts as: its bytes are not known any more."""
 SAMPLED_RECORDS = 20
 """How many records of a file are looked at to recognise its format."""
 UNREADABLE = "no readable record in it"
@@ -68,7 +80,7 @@ class _Import:
 
     def _import(self, segment: Segment, importer: Importer, sink: ShardSink) -> None:
         batch: list[Trajectory] = []
-        records = 0
+        records = size = 0
         for read in read_segment(self.root, segment):
             suited = self._suited(importer, read)
             rules = load_rules(self.config.rules or suited.default_rules)
@@ -77,9 +89,10 @@ class _Import:
                 continue
             batch += rows
             records += 1
-            if len(batch) >= BATCH_ROWS:
+            size += len(read.raw) if read.raw is not None else UNSIZED_BYTES
+            if len(batch) >= BATCH_ROWS or size >= BATCH_BYTES:
                 sink.append(to_table(batch), records=records)
-                batch, records = [], 0
+                batch, records, size = [], 0, 0
         if records:
             sink.append(to_table(batch), records=records)
 
@@ -87,7 +100,10 @@ class _Import:
         """The file's importer; another one for a record that only that one recognises (plain answers between calls)."""
         if self.config.format != "auto" or self.config.preset or read.record is None or importer.recognise(read.record):
             return importer
-        match = recognise(read.record)
+        try:
+            match = recognise(read.record)
+        except PurifyError:  # several claim it: the file's importer says what is wrong with it
+            return importer
         return importer if match is None else importer_named(match[0])
 
 
@@ -183,14 +199,16 @@ def _convert(importer: Importer, read: Read, context: RecordContext, sink: Shard
         except RecursionError:
             reason = "nested too deeply"
         else:
-            _count(rows, sink.counts)
-            return rows
+            if rows:
+                _count(rows, sink.counts)
+                return rows
+            reason = "holds no trajectory"
     _put_aside(read, context.file, reason or "unreadable", sink)
     return None
 
 
 def _put_aside(read: Read, file: str, reason: str, sink: ShardSink) -> None:
-    raw = read.raw if read.raw is not None or read.record is None else orjson.dumps(read.record, default=str)
+    raw = read.raw if read.raw is not None or read.record is None else dump_record(read.record)
     sink.reject(file=file, row=read.row, reason=reason, raw=raw)
 
 

@@ -64,13 +64,10 @@ class _Steps:
         self._calls = list(map(CallView, *(_strings(pc.struct_field(calls, name)) for name in CallView._fields)))
         self._observation_offsets, self._messages = flat_list(pc.struct_field(steps, ["observation", "messages"]))
         self._human_before = _before(_truth(pc.equal(pc.struct_field(self._messages, "role"), "user")))
-        self._boundary = _strings(pc.struct_field(steps, "boundary"))
-        self._has_ids = _truth(
-            pc.or_(
-                pc.is_valid(pc.struct_field(steps, ["reasoning", "token_ids"])),
-                pc.is_valid(pc.struct_field(steps, ["action", "token_ids"])),
-            )
-        ).tolist()
+        sides = [pc.is_valid(pc.struct_field(steps, [side, "token_ids"])) for side in ("reasoning", "action")]
+        self._has_ids = _truth(pc.or_(*sides)).tolist()
+        # Ids on one side only cannot be split, whatever the source said.
+        self._boundary = _strings(pc.if_else(pc.equal(*sides), pc.struct_field(steps, "boundary"), "unknown"))
         # Raw texts are long: only the comparison of whole calls reads them.
         raw = pc.struct_field(steps, ["action", "text"])
         self._raw = _strings(raw) if config.compare == "call" else [None] * len(steps)

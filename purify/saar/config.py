@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from purify_schemas.names import ToolStateName
 
@@ -52,6 +52,12 @@ class SaarConfig(BaseModel):
     def _off(cls, value: object) -> object:
         """`off`, as an option or in a YAML file (where a bare off is false), means no gates."""
         return () if value in ("off", False, ["off"], ("off",), [False]) else _listed(value)
+
+    @model_validator(mode="after")
+    def _has_a_reader(self) -> SaarConfig:
+        if self.embedding_model is not None and self.similarity != "embedding":
+            raise ValueError("embedding_model is read only with similarity embedding")
+        return self
 
     @field_validator("code_arguments", mode="before")
     @classmethod

@@ -110,7 +110,7 @@ def _turn(step: Step) -> Turn:
     return Turn(
         calls=[CallView(call.name, call.arguments, call.status, call.error_type) for call in step.calls],
         has_human=step.observation.has_human,
-        boundary=step.boundary,
+        boundary=step.boundary if step.has_both_ids == step.has_ids else "unknown",
         has_ids=step.has_ids,
         raw=step.action.text,
     )

@@ -49,8 +49,8 @@ class Turn(NamedTuple):
 
     @property
     def tool(self) -> str | None:
-        """Name of the first failed call; None where it could not be parsed."""
-        return next((call.name for call in self.calls if call.status in FAILED), None)
+        """Name of the first failed call that has one; None where none could be parsed."""
+        return next((call.name for call in self.calls if call.status in FAILED and call.name is not None), None)
 
 
 class Run(NamedTuple):
@@ -100,7 +100,7 @@ def _what_ends(turns: Sequence[Turn], run: list[int], index: int) -> str | None:
         return f"step {index} is neither a failure of the model's nor a success"
     if turn.failed and turn.tool is None:
         return None
-    names = {call.name for call in turn.calls}
+    names = {turn.tool} if turn.failed else {call.name for call in turn.calls}
     if any(turns[step].tool not in names for step in run if turns[step].tool is not None):
         return f"step {index} calls another tool"
     return None
@@ -162,7 +162,7 @@ def _not_repeated(failed: Turn, success: Turn) -> str | None:
     if len(failed.calls) == 1:
         return None
     left = list(success.calls)
-    for call in sorted(failed.calls, key=lambda call: call.status in FAILED):
+    for call in sorted(failed.calls, key=lambda call: (call.status in FAILED, call.name is None)):
         broken = call.status in FAILED
         match = next(
             (

@@ -67,7 +67,8 @@ class Embedding:
             return []
         vectors = self._model.encode(texts, normalize_embeddings=True, show_progress_bar=False)
         row = {text: index for index, text in enumerate(texts)}
-        return [min(1.0, max(0.0, float(vectors[row[a]] @ vectors[row[b]]))) for a, b in pairs]
+        # Rounded: the last digits depend on what else is in the batch, and a decision must not.
+        return [min(1.0, max(0.0, round(float(vectors[row[a]] @ vectors[row[b]]), 5))) for a, b in pairs]
 
 
 def _portable_name(model: str) -> str:

@@ -36,7 +36,10 @@ def code_of(call: CallView, code_arguments: Sequence[str]) -> str:
     strings = [value for value in parsed.values() if isinstance(value, str)]
     if len(strings) == 1:
         return strings[0]
-    return orjson.dumps(parsed, option=orjson.OPT_SORT_KEYS).decode()
+    try:
+        return orjson.dumps(parsed, option=orjson.OPT_SORT_KEYS).decode()
+    except TypeError:  # nested deeper than orjson writes
+        return arguments
 
 
 def hermes_call(call: CallView) -> str:

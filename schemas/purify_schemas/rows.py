@@ -156,6 +156,10 @@ class Step(Row):
     def has_ids(self) -> bool:
         return self.reasoning.token_ids is not None or self.action.token_ids is not None
 
+    @property
+    def has_both_ids(self) -> bool:
+        return self.reasoning.token_ids is not None and self.action.token_ids is not None
+
 
 class ToolState(Row):
     """Whether calls of a tool can be dropped or swapped without changing what later calls see."""

@@ -313,6 +313,32 @@ def test_an_existing_output_is_never_touched_unasked(raw: Path, tmp_path: Path) 
         clean(raw, raw, mode="overwrite")
 
 
+def test_a_folder_that_is_no_dataset_is_never_emptied(raw: Path, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    (project / "data").mkdir(parents=True)
+    (project / "data/thesis.csv").write_text("precious")
+    for mode in ("new", "overwrite", "resume"):
+        with pytest.raises(PurifyError, match="holds 'data' but no dataset"):
+            clean(raw, project, mode=mode)
+    out = tmp_path / "out"
+    clean(raw, out)
+    (out / "data/mine.csv").write_text("precious")
+    clean(raw, out, SaarConfig(gamma=1.0), mode="overwrite")
+    assert (out / "data/mine.csv").read_text() == "precious"
+
+
+def test_a_crash_in_the_very_last_step_leaves_a_finished_dataset(raw: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    clean(raw, out)
+    # As if the run had been killed while it removed its own `.partial/`.
+    (out / ".partial").mkdir()
+    (out / ".partial/00000.done").write_text("{}")
+    before = bytes_of(out)
+    with pytest.raises(PurifyError, match="is complete"):
+        clean(raw, out, mode="resume")
+    assert bytes_of(out) == before
+
+
 def test_an_overwrite_that_fails_leaves_the_old_dataset(raw: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     clean(raw, out)

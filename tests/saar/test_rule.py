@@ -55,6 +55,19 @@ def only_edit(steps: list[Step], **options: object) -> tuple[Trajectory, Edit]:
         ([failed("a"), NAMELESS, good("b")], [Run([0, 1], None)]),
         ([failed(), good(), failed(), good()], [Run([0], 1), Run([2], 3)]),
         ([NAMELESS, failed("a"), good("b")], [Run([0, 1], None)]),
+        # A retry is of the run's tool if its own failure is, not if some call beside it went well.
+        (
+            [
+                failed("a"),
+                Turn([CallView("a", "x", "ok"), CallView("b", "x", "error")]),
+                Turn([CallView("a", "x", "ok"), CallView("b", "x", "ok")]),
+            ],
+            [Run([0], None), Run([1], 2)],
+        ),
+        (
+            [failed("a"), Turn([CallView(None, "", "malformed"), CallView("b", "", "error")])],
+            [Run([0], None), Run([1], None)],
+        ),
         ([failed(), failed()._replace(has_human=True), good()], [Run([0, 1], None)]),
         ([failed()._replace(has_human=True), failed(), good()], [Run([0], None), Run([1], 2)]),
     ],
@@ -187,6 +200,12 @@ def test_parallel_calls_that_went_well_are_matched_before_broken_ones() -> None:
     assert edit.accepted and purified.steps == [step(call("left"), call("right"))]
 
 
+def test_an_unparsable_call_takes_no_call_that_a_named_one_needs() -> None:
+    broken = step(call("?", "malformed", name=None), call("a", "error", name="a"))
+    _, edit = only_edit([broken, step(call("a", name="a"), call("b", name="b"))])
+    assert edit.accepted
+
+
 def test_every_parallel_step_of_a_run_must_be_repeated() -> None:
     steps = [step(call("a", "error")), step(call("a", "error"), call("b")), step(call("a"))]
     _, edit = only_edit(steps)
@@ -241,6 +260,15 @@ def test_a_shallow_edit_needs_clean_boundaries_while_ids_are_present(boundary: s
         assert edit.accepted, "text alone has no boundary to break"
         _, edit = only_edit(steps(where), gamma=1.0)
         assert edit.accepted and edit.granularity == "deep", "a deep edit keeps whole turns"
+
+
+def test_ids_on_one_side_only_are_never_joined_to_others() -> None:
+    one_sided = [
+        step(call("abcd", "error"), reasoning_ids=[1, 2, 3]),
+        step(call("abce"), reasoning_ids=[5, 6, 7], observation_ids=[8]),
+    ]
+    _, edit = only_edit(one_sided)
+    assert edit.reason == "boundary"
 
 
 def test_a_graft_never_joins_ids_to_text_without_ids() -> None:
@@ -340,9 +368,10 @@ def test_the_state_gate_asks_for_every_tool_that_ran_and_for_no_other() -> None:
 
 def test_the_draw_is_blake2b_of_purpose_seed_and_id() -> None:
     def draw(seed: int, id: str) -> float:
-        hashed = hashlib.blake2b(f"fraction\0{seed}\0{id}".encode(), digest_size=8).digest()
-        return int.from_bytes(hashed, "big") / 2**64
+        hashed = hashlib.blake2b(f"fraction\0{seed}\0{id}".encode()).hexdigest()
+        return int(hashed[:16], 16) / 2**64
 
+    assert round(draw(0, "t1"), 4) == 0.8677
     for id in map(str, range(50)):
         _, provenance = purify_trajectory(trajectory(step(), id=id), SaarConfig(fraction=0.5, seed=7))
         assert provenance.mixed_in is (draw(7, id) >= 0.5)
