@@ -119,6 +119,11 @@ def test_a_half_surrogate_in_an_array_costs_one_record(tmp_path: Path) -> None:
     assert "half a surrogate pair" in (bad.problem or "") and bad.raw == b'{"a": "\\ud83d"}'
 
 
+def test_json_lines_are_lines_even_where_the_first_is_a_list(tmp_path: Path) -> None:
+    problem = "a record must be a JSON object, this is a list"
+    assert found(write(tmp_path, '[{"a": 1}]\n{"a": 2}\n')) == [(0, problem), (1, {"a": 2})]
+
+
 def test_a_truncated_array_gives_its_good_part(tmp_path: Path) -> None:
     good, bad = read(write(tmp_path, '[{"a": 1}, {"a": 2', "a.json"))
     assert good.record == {"a": 1} and bad.row == 1

@@ -216,6 +216,20 @@ def test_a_plain_answer_first_does_not_hide_the_calls_of_other_records(tmp_path:
         assert dataset.manifest.counts["calls"] == 2 and dataset.manifest.rows == 3
 
 
+def test_what_cannot_be_written_again_is_still_put_aside(tmp_path: Path) -> None:
+    deep = '{"messages": 7, "x": ' + "[" * 300 + "]" * 300 + "}"
+    (tmp_path / "d.json").write_text(f'[{json.dumps(record())}, {deep}, {{"messages": 7, "x": NaN, "n": {"9" * 40}}}]')
+    manifest = import_dump(tmp_path / "d.json", tmp_path / "out").dataset.manifest
+    assert (manifest.rows, manifest.rejected) == (1, 2)
+
+
+def test_a_failed_guess_does_not_block_the_next(tmp_path: Path) -> None:
+    dump = write(tmp_path / "d.jsonl", record())
+    with pytest.raises(PurifyError, match="none of 1 records could be read"):
+        import_dump(dump, tmp_path / "out", ImportConfig(format="responses"))
+    assert len(import_dump(dump, tmp_path / "out").dataset) == 1
+
+
 def test_what_is_hidden_or_upper_case_in_a_folder(tmp_path: Path) -> None:
     (tmp_path / "dump/.ipynb_checkpoints").mkdir(parents=True)
     for name in ("a.jsonl", "B.JSONL", ".hidden.jsonl", ".ipynb_checkpoints/a.jsonl"):

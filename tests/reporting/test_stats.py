@@ -162,7 +162,7 @@ def test_not_a_dataset(tmp_path: Path) -> None:
 
 def test_random_datasets_against_plain_python(tmp_path: Path) -> None:
     draw = random.Random(0)
-    rows = [_random(number, draw) for number in range(150)]
+    rows = [_random(number, draw) for number in range(250)]
     raw = write_dataset(tmp_path / "raw", rows, shards=3)
     purified = clean(tmp_path / "raw", tmp_path / "purified", SaarConfig(fraction=0.8))
     sampled, stored = stats(raw.path), stats(purified.path)

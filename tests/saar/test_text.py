@@ -20,6 +20,7 @@ from purify.saar.text import code_of, compared_text
         ("{}", "{}"),
         ("[1]", "[1]"),
         ("not json", "not json"),
+        ('{"a":' * 300 + "1" + "}" * 300, '{"a":' * 300 + "1" + "}" * 300),
         (None, ""),
     ],
 )
