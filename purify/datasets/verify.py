@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from purify.datasets.dataset import Dataset
 from purify.datasets.parquet import row_groups
 from purify.digests import file_sha256
-from purify.errors import PurifyError
+from purify.errors import PurifyError, first_problem
 from purify_schemas import Shard, Trajectory, dataset_digest
 
 
@@ -79,8 +79,7 @@ def _row(dataset: Dataset, row: dict[str, object], ids: set[str]) -> Iterator[st
     try:
         trajectory = Trajectory.model_validate(row)
     except ValidationError as error:
-        first = error.errors()[0]
-        yield f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        yield first_problem(error)
         return
     if trajectory.trajectory_id in ids:
         sample = f"task {trajectory.task_id!r}, sample {trajectory.sample_index}"

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from purify.errors import RejectedRecordError
+from purify.errors import RejectedRecordError, first_problem
 from purify.importing.base import Record, RecordContext
 from purify.importing.checks import as_list, as_object, json_text, leftover, number, optional_string, wrong
 from purify.importing.responses_ids import Generation, attach, sequence_problem
@@ -44,8 +44,7 @@ class Responses:
         try:
             return [_row(record, asked, response, context)]
         except ValidationError as error:
-            first = error.errors()[0]
-            raise RejectedRecordError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+            raise RejectedRecordError(first_problem(error)) from None
 
 
 def _row(record: Record, asked: Mapping[str, Any], response: Mapping[str, Any], context: RecordContext) -> Trajectory:

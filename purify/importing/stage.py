@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from purify.datasets import Dataset, Progress, ShardSink, Stage, WriteMode, run_stage
 from purify.digests import config_digest, digest, file_sha256
-from purify.errors import PurifyError, RejectedRecordError
+from purify.errors import PurifyError, RejectedRecordError, first_problem
 from purify.failures import load_rules
 from purify.failures.loading import locate, rule_files
 from purify.importing.base import Importer, RecordContext
@@ -194,8 +194,7 @@ def _convert(importer: Importer, read: Read, context: RecordContext, sink: Shard
         except RejectedRecordError as error:
             reason = str(error)
         except ValidationError as error:
-            first = error.errors()[0]
-            reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            reason = first_problem(error)
         except RecursionError:
             reason = "nested too deeply"
         else:

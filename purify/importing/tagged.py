@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
-from purify.errors import RejectedRecordError
+from purify.errors import RejectedRecordError, first_problem
 from purify.failures import load_rules
 from purify.importing.base import Record, RecordContext
 from purify.importing.checks import json_text, wrong
@@ -48,8 +48,7 @@ class TaggedText:
         try:
             return _read(record, context, preset)
         except ValidationError as error:
-            first = error.errors()[0]
-            raise RejectedRecordError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+            raise RejectedRecordError(first_problem(error)) from None
 
 
 def _recognised(record: Record) -> tuple[Preset, list[str]] | None:

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from purify.datasets import Dataset
 from purify.datasets.parquet import open_shard
-from purify.errors import PurifyError
+from purify.errors import PurifyError, first_problem
 from purify.reporting.filters import Filter, matching_rows, why_nothing
 from purify_schemas import Trajectory, from_table
 
@@ -84,8 +84,7 @@ def _trajectory(table: pa.Table, where: str) -> Trajectory:
     try:
         return next(from_table(table))
     except ValidationError as error:
-        problem = error.errors()[0]
-        what = f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+        what = first_problem(error)
         raise PurifyError(f"{where}: not a valid trajectory ({what}); `purify verify` finds all of them") from None
 
 
