@@ -79,8 +79,12 @@ def run_stage(
     mode: WriteMode = "new",
     workers: int = 1,
     progress: Progress | None = None,
+    prepare: Callable[[Path], None] | None = None,
 ) -> Manifest:
     """Do `work(unit, sink)` for every unit and publish the dataset at `out`.
+
+    `prepare(folder)` runs before that, in this process. What it leaves in `folder` outlives a kill, until the dataset
+    is published.
 
     `work` must be picklable where `workers > 1`. Raises `PurifyError` if `out` is taken, a resume does not fit, the
     disk is full, another run writes there or a worker died; finished shards stay in `.partial/` for `--resume`.
@@ -90,7 +94,9 @@ def run_stage(
     started = datetime.now(UTC)
     try:
         with _only_writer(out):
-            folder = _prepare(out, stage, mode)
+            folder = _claim(out, stage, mode)
+            if prepare:
+                prepare(folder)
             _do(stage, units, work, folder, workers, progress)
             manifest = finish(stage, _markers(folder, stage, len(units)), out)
             _log(out, stage, workers, started)
@@ -225,7 +231,7 @@ def _markers(folder: Path, stage: Stage, count: int) -> list[ShardResult]:
     return [result for result in found if result is not None]
 
 
-def _prepare(out: Path, stage: Stage, mode: WriteMode) -> Path:
+def _claim(out: Path, stage: Stage, mode: WriteMode) -> Path:
     """Claim the output directory and return its `.partial/` folder."""
     folder = out / PARTIAL
     entries = {path.name for path in out.iterdir()}

@@ -18,9 +18,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from purify.chat.call_text import OPEN
 from purify.errors import RejectedRecordError
 from purify.importing.base import Record, RecordContext
-from purify.importing.call_text import OPEN
 from purify.importing.checks import as_list, as_object, string
 from purify.importing.record_fields import record_fields, system_prompt
 from purify.importing.sharegpt_turns import ASSISTANT_TAGS, read_parts_reply, read_parts_turn, read_reply, read_turn

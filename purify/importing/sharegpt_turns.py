@@ -12,8 +12,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from purify.importing.call_json import json_calls
-from purify.importing.call_text import read_call_turn, read_generated
+from purify.chat.call_json import json_calls
+from purify.chat.call_text import read_call_turn, read_generated
 from purify.importing.checks import as_list, as_object, json_text, leftover, optional_string, string, wrong
 from purify.importing.content import read_content
 from purify.importing.turns import Reply, Result, Turn
@@ -43,12 +43,13 @@ def read_turn(message: Mapping[str, Any], path: str, keys: tuple[str, str]) -> T
         text = _data(message, path, keys[1])
         if text is None:
             raise wrong(f"{path}.{keys[1]}", None, "the call")
-        turn, unread = read_call_turn(text)
+        called, unread = read_call_turn(text)
+        turn = Turn.of(called)
         if unread:
             extra[keys[1]] = message[keys[1]]
     else:
         generated = optional_string(message, keys[1], path)
-        turn = Turn(None) if generated is None else read_generated(generated)
+        turn = Turn(None) if generated is None else Turn.of(read_generated(generated))
     turn.extra = json_text(extra, path)
     return turn
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from purify.chat.turn import GeneratedTurn
 from purify.failures.rules import Outcome
 from purify.importing.base import RecordContext, dump_json
 from purify_schemas import Call, Message, Observation, Segment, Step
@@ -38,15 +39,15 @@ class Reply:
 
 
 @dataclass(slots=True)
-class Turn:
-    """One assistant turn. Calls that could not be parsed are already malformed; the others are judged here."""
+class Turn(GeneratedTurn):
+    """One assistant turn of a dump, with what came back. Its calls are judged here, unless they are malformed."""
 
-    reasoning: str | None
-    thinking_chars: int = 0
-    action: str | None = None
-    calls: list[Call] = field(default_factory=list)
     extra: str | None = None
     replies: list[Reply] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, turn: GeneratedTurn) -> Turn:
+        return cls(turn.reasoning, turn.thinking_chars, turn.action, turn.calls)
 
 
 def build_steps(turns: Sequence[Turn], context: RecordContext) -> list[Step]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from purify_schemas.names import ToolStateName
 
 
-class SaarConfig(BaseModel):
-    """How failures are found and replaced. The defaults are the paper's, plus the state gate."""
+class SaarRule(BaseModel):
+    """The options that hold offline and while generating alike. The defaults are the paper's, plus the state gate."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,9 +37,6 @@ class SaarConfig(BaseModel):
         le=1,
         description="Share of trajectories that is purified (paper: 0.7 for its 7B model, 1.0 for its 4B).",
     )
-    apply_to: Literal["all", "winners"] = Field(
-        default="all", description="All trajectories, or those whose reward is above their group's mean."
-    )
     gates: tuple[Literal["state"], ...] = Field(
         default=("state",), description="Gates an edit must pass, or off: the paper."
     )
@@ -54,7 +51,7 @@ class SaarConfig(BaseModel):
         return () if value in ("off", False, ["off"], ("off",), [False]) else _listed(value)
 
     @model_validator(mode="after")
-    def _has_a_reader(self) -> SaarConfig:
+    def _has_a_reader(self) -> Self:
         if self.embedding_model is not None and self.similarity != "embedding":
             raise ValueError("embedding_model is read only with similarity embedding")
         return self
@@ -63,6 +60,14 @@ class SaarConfig(BaseModel):
     @classmethod
     def _several(cls, value: object) -> object:
         return _listed(value)
+
+
+class SaarConfig(SaarRule):
+    """How failures are found and replaced in stored trajectories: every option of the SAAR pass."""
+
+    apply_to: Literal["all", "winners"] = Field(
+        default="all", description="All trajectories, or those whose reward is above their group's mean."
+    )
 
 
 def _listed(value: object) -> object:

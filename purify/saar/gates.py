@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from purify.saar.config import SaarConfig
+from purify.saar.config import SaarRule
 from purify.saar.kernel import RemovedCell, depends_on_removed
 from purify.saar.rule import CallView, Run, Turn
 from purify.saar.text import code_of
@@ -34,7 +34,7 @@ class View:
     """The text of a step's tool results; asked for only by the kernel check."""
 
 
-def state_gate(run: Run, view: View, config: SaarConfig) -> GateResult:
+def state_gate(run: Run, view: View, config: SaarRule) -> GateResult:
     """Judge one run: may its failed steps go without a kept step noticing?"""
     ran = [call.name for step in run.failed for call in view.turns[step].calls if call.status not in _NEVER_RAN]
     tools = sorted({name for name in ran if name is not None})
@@ -50,7 +50,7 @@ def state_gate(run: Run, view: View, config: SaarConfig) -> GateResult:
     return _PASS
 
 
-def _kernel_dependency(tool: str, run: Run, view: View, config: SaarConfig) -> str | None:
+def _kernel_dependency(tool: str, run: Run, view: View, config: SaarRule) -> str | None:
     removed: list[RemovedCell] = []
     kept: list[CallView] = []
     earlier: list[CallView] = []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from purify.saar.config import SaarConfig
+from purify.saar.config import SaarRule
 from purify.saar.gates import View, state_gate
 from purify.saar.rule import Decision, Run, compared_pairs, decide, find_runs
 from purify.saar.similarity import Pair, Similarity
@@ -15,7 +15,7 @@ from purify.saar.text import compared_text
 from purify_schemas import Edit, GateResult
 
 
-def plan(views: Sequence[View], config: SaarConfig, similarity: Similarity) -> list[list[Edit]]:
+def plan(views: Sequence[View], config: SaarRule, similarity: Similarity) -> list[list[Edit]]:
     """The edits of each trajectory, accepted and refused, in order, without what they remove."""
     runs = [list(find_runs(view.turns)) for view in views]
     compared: list[Pair] = []
@@ -37,7 +37,15 @@ def plan(views: Sequence[View], config: SaarConfig, similarity: Similarity) -> l
     ]
 
 
-def _collect(view: View, run: Run, config: SaarConfig, compared: list[Pair]) -> list[int | None]:
+def plan_run(run: Run, view: View, config: SaarRule, similarity: Similarity) -> Edit:
+    """The edit of one run, as `plan` would make it."""
+    compared: list[Pair] = []
+    where = _collect(view, run, config, compared)
+    scores = similarity(compared)
+    return _decide_all(view, [(run, [None if at is None else scores[at] for at in where])], config, similarity.name)[0]
+
+
+def _collect(view: View, run: Run, config: SaarRule, compared: list[Pair]) -> list[int | None]:
     """Queue the pairs of a run; return where each one's score will stand (None: not comparable)."""
     where: list[int | None] = []
     for failed, corrected in compared_pairs(run, config.chain):
@@ -51,7 +59,7 @@ def _collect(view: View, run: Run, config: SaarConfig, compared: list[Pair]) -> 
 
 
 def _decide_all(
-    view: View, runs: Sequence[tuple[Run, list[float | None]]], config: SaarConfig, backend: str
+    view: View, runs: Sequence[tuple[Run, list[float | None]]], config: SaarRule, backend: str
 ) -> list[Edit]:
     edits: list[Edit] = []
     for run, scores in runs:
@@ -63,7 +71,7 @@ def _decide_all(
     return edits
 
 
-def _edit(run: Run, decision: Decision, gates: list[GateResult], config: SaarConfig, backend: str) -> Edit:
+def _edit(run: Run, decision: Decision, gates: list[GateResult], config: SaarRule, backend: str) -> Edit:
     refusal = next((gate for gate in gates if gate.verdict == "refuse"), None)
     corrected = run.success is not None
     return Edit(

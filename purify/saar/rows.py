@@ -5,13 +5,15 @@ purified, provenance = purify_trajectory(trajectory, SaarConfig(gamma=0.6))
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from purify.digests import config_digest, unit_interval
-from purify.saar.config import SaarConfig
+from purify.saar.config import SaarConfig, SaarRule
 from purify.saar.gates import View
 from purify.saar.plan import plan
 from purify.saar.rule import CallView, Turn
 from purify.saar.similarity import Similarity, load_similarity, recorded
-from purify_schemas import Edit, Provenance, Removed, StaleFrom, Step, Trajectory
+from purify_schemas import Edit, Provenance, Removed, StaleFrom, Step, ToolState, Trajectory
 from purify_schemas.provenance import Part
 
 METHOD = "saar"
@@ -38,8 +40,8 @@ def purify_trajectory(
         raise ValueError(f"trajectory {trajectory.trajectory_id} is already purified; restore it first")
     selected = is_selected(trajectory.trajectory_id, trajectory.reward, group_mean, config)
     similarity = similarity or load_similarity(config)
-    edits = plan([view_of(trajectory)], config, similarity)[0] if selected else []
-    edits = [_with_removed(edit, trajectory.steps) for edit in edits]
+    edits = plan([view_of(trajectory.steps, trajectory.tool_state)], config, similarity)[0] if selected else []
+    edits = [with_removed(edit, trajectory.steps) for edit in edits]
     provenance = Provenance(
         parent_id=trajectory.trajectory_id,
         parent_digest=parent_digest,
@@ -49,7 +51,7 @@ def purify_trajectory(
         stale_from=stale_from(edits),
         edits=edits,
     )
-    steps = _edited_steps(trajectory.steps, edits)
+    steps = edited_steps(trajectory.steps, edits)
     return trajectory.model_copy(update={"steps": steps, "provenance": provenance}), provenance
 
 
@@ -70,18 +72,23 @@ def restore_trajectory(purified: Trajectory) -> Trajectory:
     return purified.model_copy(update={"steps": steps, "provenance": None})
 
 
-def view_of(trajectory: Trajectory) -> View:
+def view_of(steps: Sequence[Step], tool_state: Sequence[ToolState]) -> View:
     """What planning needs to know of a row."""
     return View(
-        turns=[_turn(step) for step in trajectory.steps],
-        states={entry.name: entry.state for entry in trajectory.tool_state},
-        result=lambda step: "\n".join(message.content or "" for message in trajectory.steps[step].observation.messages),
+        turns=[_turn(step) for step in steps],
+        states={entry.name: entry.state for entry in tool_state},
+        result=lambda step: "\n".join(message.content or "" for message in steps[step].observation.messages),
     )
 
 
+def is_drawn(trajectory_id: str, config: SaarRule) -> bool:
+    """Whether a trajectory is in the share `fraction` (the paper's mixing): a reproducible draw."""
+    return unit_interval("fraction", config.seed, trajectory_id) < config.fraction
+
+
 def is_selected(trajectory_id: str, reward: float | None, group_mean: float | None, config: SaarConfig) -> bool:
-    """Whether SAAR applies to a trajectory: a reproducible draw for `fraction`, and the reward for winners."""
-    if unit_interval("fraction", config.seed, trajectory_id) >= config.fraction:
+    """Whether SAAR applies to a stored trajectory: the draw for `fraction`, and the reward for winners."""
+    if not is_drawn(trajectory_id, config):
         return False
     if config.apply_to == "all":
         return True
@@ -116,7 +123,8 @@ def _turn(step: Step) -> Turn:
     )
 
 
-def _edited_steps(steps: list[Step], edits: list[Edit]) -> list[Step]:
+def edited_steps(steps: Sequence[Step], edits: Sequence[Edit]) -> list[Step]:
+    """Apply accepted edits, whose indices are those of `steps`."""
     accepted = {edit.action_from: edit for edit in edits if edit.accepted}
     gone = {step for edit in accepted.values() for step in edit.raw_steps if step != edit.action_from}
     edited = []
@@ -131,7 +139,8 @@ def _edited_steps(steps: list[Step], edits: list[Edit]) -> list[Step]:
     return edited
 
 
-def _with_removed(edit: Edit, steps: list[Step]) -> Edit:
+def with_removed(edit: Edit, steps: Sequence[Step]) -> Edit:
+    """The edit, keeping what applying it takes out of `steps`."""
     if not edit.accepted:
         return edit
     removed = []

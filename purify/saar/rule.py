@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from purify.saar.config import SaarConfig
+from purify.saar.config import SaarRule
 from purify_schemas import FAILED, Link
 from purify_schemas.provenance import EditReason
 
@@ -113,7 +113,7 @@ def compared_pairs(run: Run, chain: str) -> list[tuple[int, int]]:
     return [(run.failed[0], run.success)] if chain == "first" else list(pairwise([*run.failed, run.success]))
 
 
-def decide(run: Run, turns: Sequence[Turn], similarities: Sequence[float | None], config: SaarConfig) -> Decision:
+def decide(run: Run, turns: Sequence[Turn], similarities: Sequence[float | None], config: SaarRule) -> Decision:
     """Phase II: where the reasoning comes from, or why the run is left alone.
 
     `similarities` are those of `compared_pairs`; None (a call that could not be parsed) is always deep.
@@ -136,7 +136,7 @@ def decide(run: Run, turns: Sequence[Turn], similarities: Sequence[float | None]
 
 
 def _refusal(
-    run: Run, turns: Sequence[Turn], reasoning_from: int, links: Sequence[Link], config: SaarConfig
+    run: Run, turns: Sequence[Turn], reasoning_from: int, links: Sequence[Link], config: SaarRule
 ) -> tuple[EditReason | None, str | None]:
     if run.success is None:
         return "unresolved", f"never corrected: {run.ended}"

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from purify.digests import digest, file_sha256
 from purify.errors import PurifyError
-from purify.saar.config import SaarConfig
+from purify.saar.config import SaarRule
 
 Pair = tuple[str, str]
+Config = TypeVar("Config", bound=SaarRule)
 
 DEFAULT_EMBEDDING_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -86,7 +87,7 @@ BACKENDS: dict[str, Callable[[str | None], Similarity]] = {
 }
 
 
-def load_similarity(config: SaarConfig) -> Similarity:
+def load_similarity(config: SaarRule) -> Similarity:
     """The backend that `config.similarity` names. Raises `PurifyError` if its extra or its model is missing."""
     return _load(config.similarity, config.embedding_model)
 
@@ -97,7 +98,7 @@ def _load(backend: str, model: str | None) -> Similarity:
     return BACKENDS[backend](model)
 
 
-def recorded(config: SaarConfig, similarity: Similarity) -> SaarConfig:
+def recorded(config: Config, similarity: Similarity) -> Config:
     """The configuration as data and manifests name it: the same wherever the embedding model lies."""
     if config.similarity != "embedding":
         return config

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import orjson
 
-from purify.saar.config import SaarConfig
+from purify.saar.config import SaarRule
 from purify.saar.rule import CallView, Turn
 
 
-def compared_text(turn: Turn, config: SaarConfig) -> str | None:
+def compared_text(turn: Turn, config: SaarRule) -> str | None:
     """What Sim() sees of a step: its calls' texts, one a line group. None if a call could not be parsed."""
     if any(call.name is None for call in turn.calls):
         return None

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from purify.importing.call_text import read_call_turn, read_generated
-from purify.importing.turns import Turn
+from purify.chat.call_text import read_call_turn, read_generated
+from purify.chat.turn import GeneratedTurn as Turn
 from purify_schemas import Call
 
 SEARCH = '{"name": "search", "arguments": {"q": "rice"}}'

@@ -14,8 +14,8 @@ from __future__ import annotations
 import json
 import re
 
-from purify.importing.call_json import json_calls, malformed, object_members, read_members, skip_space
-from purify.importing.turns import Turn
+from purify.chat.call_json import json_calls, malformed, object_members, read_members, skip_space
+from purify.chat.turn import GeneratedTurn
 from purify_schemas import Call
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
@@ -27,15 +27,23 @@ _PARAMETER = re.compile(
 )
 
 
-def read_generated(text: str) -> Turn:
+def read_generated(text: str) -> GeneratedTurn:
     """A turn as the model wrote it. Without a `<tool_call>` outside its thinking it has no call."""
     thinking, at = _thinking_and_call(text)
     if at < 0:
-        return Turn(reasoning=text, thinking_chars=thinking)
-    return Turn(reasoning=text[:at], thinking_chars=min(thinking, at), action=text[at:], calls=_hermes_calls(text, at))
+        return GeneratedTurn(reasoning=text, thinking_chars=thinking)
+    return GeneratedTurn(text[:at], min(thinking, at), text[at:], _hermes_calls(text, at))
 
 
-def read_call_turn(text: str) -> tuple[Turn, bool]:
+def thinking_length(text: str) -> int:
+    """How many leading characters are thinking, in a text whose calls have no tags. One never closed is all thought."""
+    close = text.find("</think>")
+    if close >= 0:
+        return close + len("</think>")
+    return len(text) if _THINK.match(text) else 0
+
+
+def read_call_turn(text: str) -> tuple[GeneratedTurn, bool]:
     """A turn that its source says is a call, and whether JSON calls had members that are not kept in the turn.
 
     JSON is a dataset's way to write a call, not what the model wrote: then there is no raw action text.
@@ -48,14 +56,14 @@ def read_call_turn(text: str) -> tuple[Turn, bool]:
     found = _FUNCTION.search(text, thinking)
     if found and (at < 0 or found.start() < at):
         at = found.start()
-        return Turn(text[:at], thinking, text[at:], _function_calls(text, at)), False
+        return GeneratedTurn(text[:at], thinking, text[at:], _function_calls(text, at)), False
     if at >= 0:
         return read_generated(text), False
     start = skip_space(text, thinking)
-    return Turn(text[:start] or None, thinking, text[start:], [malformed(text[start:])]), False
+    return GeneratedTurn(text[:start] or None, thinking, text[start:], [malformed(text[start:])]), False
 
 
-def _json_turn(text: str, thinking: int) -> tuple[Turn, bool] | None:
+def _json_turn(text: str, thinking: int) -> tuple[GeneratedTurn, bool] | None:
     """A turn that is JSON after so many characters of thinking; None if it is not, or not a call."""
     start = skip_space(text, thinking)
     if text[start : start + 1] not in ("{", "["):
@@ -63,7 +71,7 @@ def _json_turn(text: str, thinking: int) -> tuple[Turn, bool] | None:
     calls, unread = json_calls(text[start:])
     if any(call.status == "malformed" for call in calls):
         return None
-    return Turn(text[:start] if thinking else None, thinking, calls=calls), unread
+    return GeneratedTurn(text[:start] if thinking else None, thinking, calls=calls), unread
 
 
 def _thinking_and_call(text: str) -> tuple[int, int]:

@@ -1,0 +1,141 @@
+"""Sample what is missing: many trajectories in flight, each written to the journal as it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import orjson
+
+from purify.digests import digest
+from purify.errors import PurifyError
+from purify.generating.agent import Agent
+from purify.generating.config import GenerateConfig
+from purify.saar.config import SaarConfig
+from purify.saar.online import Rollback
+from purify.saar.rows import is_drawn
+from purify.saar.similarity import Similarity
+from purify.tasks import Task
+from purify_schemas import Message, Reward, Source, Step, ToolState, Trajectory
+
+RewardOf = Callable[[Task, Trajectory], Awaitable[tuple[float | None, list[Reward]]]]
+
+
+class Sample(NamedTuple):
+    """One trajectory to be: the `index`-th of its task's group."""
+
+    task: Task
+    index: int
+    trajectory_id: str
+    group_id: str
+
+
+def samples_of(tasks: Iterable[Task], group_size: int, scope: Sequence[object]) -> Iterator[Sample]:
+    """Every (task, sample) pair in order, with ids that are the same in every run.
+
+    `scope` is what a group must not mix: policy revision, round, options.
+    """
+    for task in tasks:
+        group = digest(*scope, task.task_id)
+        for index in range(group_size):
+            yield Sample(task, index, digest(*scope, task.task_id, index), group)
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Turns samples into trajectories."""
+
+    agent: Agent
+    config: GenerateConfig
+    rule: SaarConfig
+    similarity: Similarity
+    reward_of: RewardOf
+    source: Source
+
+    async def run(
+        self, samples: Iterable[Sample], concurrency: int, done: Callable[[Trajectory], None]
+    ) -> dict[str, str]:
+        """Sample all, at most `concurrency` at a time; returns the tasks that do not fit the model, with the reason.
+
+        Raises `EngineError` if the engine is beyond use. What was `done` by then stays done.
+        """
+        waiting = iter(samples)
+        refused: dict[str, str] = {}
+
+        async def work() -> None:
+            for sample in waiting:
+                if sample.task.task_id in refused:
+                    continue
+                try:
+                    prompt = self._prompt(sample.task)
+                except PurifyError as error:
+                    refused[sample.task.task_id] = str(error)
+                    continue
+                done(await self.trajectory(sample, prompt))
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(concurrency):
+                    group.create_task(work())
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return refused
+
+    async def trajectory(self, sample: Sample, prompt: Sequence[int]) -> Trajectory:
+        """Sample, execute and reward one trajectory."""
+        states = [
+            ToolState(name=name, state=self.config.tool_state.get(name, tool.state))
+            for name, tool in self.agent.tools.items()
+        ]
+        active = self.config.saar and is_drawn(sample.trajectory_id, self.rule)
+        rollback = Rollback(self.rule, self.similarity, states, active=active)
+        seed = int(digest(self.config.seed, sample.trajectory_id), 16)
+        finish = await self.agent.rollout(prompt, rollback, seed)
+        trajectory = Trajectory(
+            trajectory_id=sample.trajectory_id,
+            task_id=sample.task.task_id,
+            group_id=sample.group_id,
+            sample_index=sample.index,
+            messages=self._messages(sample.task),
+            tools=self._tools_json(),
+            tool_state=states,
+            prompt_token_ids=list(prompt),
+            steps=rollback.steps,
+            answer=_answer(rollback.steps),
+            reference=sample.task.answer,
+            finish_reason=finish,
+            source=self.source,
+            extra=sample.task.stored(),
+            provenance=rollback.provenance() if self.config.saar else None,
+        )
+        reward, parts = await self.reward_of(sample.task, trajectory)
+        return trajectory.model_copy(update={"reward": reward, "rewards": parts})
+
+    def _prompt(self, task: Task) -> list[int]:
+        """The ids of a task's prompt. Raises `PurifyError` if it cannot be rendered, or leaves the model no room."""
+        prompt = self.agent.template.prompt(self._messages(task))
+        if len(prompt) >= self.agent.engine.max_length:
+            raise PurifyError(
+                f"the prompt has {len(prompt):,} tokens, the model's context is {self.agent.engine.max_length:,}"
+            )
+        return prompt
+
+    def _messages(self, task: Task) -> list[Message]:
+        told = self.config.system or self.agent.format.instruction
+        if told is None or any(message.role == "system" for message in task.messages):
+            return task.messages
+        return [Message(role="system", content=told), *task.messages]
+
+    def _tools_json(self) -> str | None:
+        definitions = [tool.definition for tool in self.agent.tools.values()]
+        return orjson.dumps(definitions).decode() if definitions else None
+
+
+def _answer(steps: Sequence[Step]) -> str | None:
+    """What the last turn says after its thinking, if it is an answer and not a call."""
+    last = steps[-1] if steps else None
+    if last is None or last.calls or last.reasoning.text is None:
+        return None
+    return last.reasoning.text[last.thinking_chars :]
