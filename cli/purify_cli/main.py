@@ -10,19 +10,21 @@ import sys
 import typer
 
 from purify.errors import PurifyError
-from purify_cli import clean, import_, inspect, schema, stats, verify
+from purify_cli import clean, doctor, generate, import_, inspect, schema, stats, verify
 
 app = typer.Typer(
     name="purify",
     help="Purify tool-using rollouts: replace failed calls by the model's own later corrections, with provenance.\n\n"
-    "Each stage reads one dataset and writes the next: import, clean; then inspect, stats, verify, restore.\n\n"
-    "Exit codes: 0 done, 1 findings (verify), 2 bad input or bad use, 130 interrupted.",
+    "Rollouts come from a model (generate) or a dump (import). Each stage reads one dataset and writes the next: "
+    "clean, restore; look at any of them with inspect, stats, verify.\n\n"
+    "Exit codes: 0 done, 1 findings (verify, doctor), 2 bad input or bad use, 130 interrupted.",
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command("generate")(generate.command)
 app.command("import")(import_.command)
 app.command("clean")(clean.command)
 app.command("restore")(clean.restore_command)
@@ -30,6 +32,7 @@ app.command("inspect")(inspect.command)
 app.command("stats")(stats.command)
 app.command("verify")(verify.command)
 app.command("schema")(schema.command)
+app.command("doctor")(doctor.command)
 
 
 def run() -> None:

@@ -77,6 +77,8 @@ def build(model: type[Config], file: Path | None, given: dict[str, Any]) -> Conf
             raise PurifyError(f"{where}unknown option {name!r}; known: {', '.join(model.model_fields)}") from None
         if not name:
             raise PurifyError(first["msg"].removeprefix("Value error, ")) from None
+        if first["type"] == "missing":
+            raise PurifyError(f"--{name.replace('_', '-')} is required") from None
         raise PurifyError(f"{where}--{name.replace('_', '-')}: {first['msg']}, got {first['input']!r}") from None
 
 
@@ -122,6 +124,8 @@ def _choices(kind: Any) -> str:
 
 
 def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "  [required]"
     default = field.default
     if default is None or default is False or default == {}:
         return ""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Out = Annotated[Path, typer.Option("--out", "-o", help="Directory of the dataset to write.")]
 Workers = Annotated[int, typer.Option("--workers", "-j", min=1, help="Processes; the output does not depend on it.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the dataset at --out once the new one is done.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run, at its first missing shard.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run: do what it lacks.")]
 
 
 def write_mode(overwrite: bool, resume: bool) -> WriteMode:
@@ -29,8 +29,8 @@ def write_mode(overwrite: bool, resume: bool) -> WriteMode:
 
 
 @contextmanager
-def progress_bar(verb: str) -> Iterator[Progress]:
-    """A bar over shards with rows a second, on standard error; silent where that is no terminal."""
+def progress_bar(verb: str, *, units: str = "shards", rows: str = "rows") -> Iterator[Progress]:
+    """A bar over units with rows a second, on standard error; silent where that is no terminal."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -45,7 +45,7 @@ def progress_bar(verb: str) -> Iterator[Progress]:
         TextColumn(verb),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("shards  {task.fields[rows]:,} rows  {task.fields[rate]:,.0f} rows/s"),
+        TextColumn(f"{units}  {{task.fields[rows]:,}} {rows}  {{task.fields[rate]:,.0f}} {rows}/s"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
@@ -64,7 +64,7 @@ def progress_bar(verb: str) -> Iterator[Progress]:
         try:
             yield advance
         except KeyboardInterrupt:
-            typer.echo("purify: interrupted; finished shards are kept, add --resume to go on", err=True)
+            typer.echo(f"purify: interrupted; finished {units} are kept, add --resume to go on", err=True)
             raise
 
 

@@ -65,3 +65,21 @@ class Engine(Protocol):
     async def close(self) -> None:
         """Free what the engine holds. Requests in flight are cancelled."""
         ...
+
+
+def check_room(token_ids: Sequence[int], sampling: Sampling, max_length: int) -> None:
+    """Raises `ValueError` for a request that no engine can fulfil."""
+    if not token_ids or sampling.max_tokens < 1:
+        raise ValueError("a request needs a token to continue and at least one to generate")
+    if len(token_ids) + sampling.max_tokens > max_length:
+        raise ValueError(
+            f"{len(token_ids):,} tokens and {sampling.max_tokens:,} more exceed the engine's {max_length:,}"
+        )
+
+
+def check_scorable(token_ids: Sequence[int], temperature: float, max_length: int) -> None:
+    """Raises `ValueError` for tokens that no engine can score."""
+    if not 0 < len(token_ids) <= max_length:
+        raise ValueError(f"{len(token_ids):,} tokens to score; the engine takes 1 to {max_length:,}")
+    if temperature <= 0:
+        raise ValueError("log-probs need a temperature above 0")

@@ -53,7 +53,7 @@ class Agent:
     """Of every turn; its stop ids are the tokens that end one."""
     budget: Budget
 
-    async def rollout(self, prompt: Sequence[int], rollback: Rollback, seed: int) -> FinishReason:
+    async def rollout(self, prompt: Sequence[int], rollback: Rollback, stream: str) -> FinishReason:
         """Generate one trajectory into `rollback.steps`; returns how it ended. `prompt` leaves room for a token.
 
         Raises `EngineError` if the engine is beyond use.
@@ -62,7 +62,7 @@ class Agent:
             runs = {name: await stack.enter_async_context(tool.episode()) for name, tool in self.tools.items()}
             for turn in count():
                 context = [*prompt, *response_ids(rollback.steps)]
-                sampling = self._sampling(self._room(len(prompt), len(context)), seed, turn)
+                sampling = self._sampling(self._room(len(prompt), len(context)), stream, turn)
                 generation = await self.engine.generate(context, sampling)
                 step = self._read(generation)
                 if generation.finish_reason == "length":
@@ -88,9 +88,9 @@ class Agent:
         response = self.budget.max_response_tokens - (context - prompt)
         return min(response, self.budget.max_turn_tokens, self.engine.max_length - context)
 
-    def _sampling(self, room: int, seed: int, turn: int) -> Sampling:
+    def _sampling(self, room: int, stream: str, turn: int) -> Sampling:
         # 31 bits of a digest: every turn of every sample draws from a stream of its own.
-        return replace(self.sampling, max_tokens=room, seed=int(digest("turn", seed, turn), 16) % 2**31)
+        return replace(self.sampling, max_tokens=room, seed=int(digest("turn", stream, turn), 16) % 2**31)
 
     def _read(self, generation: Generation) -> Step:
         """The turn as a step without results. The token that ends it has no text."""

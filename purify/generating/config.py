@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from purify.chat.formats import FormatName
 from purify.engines.config import EngineConfig
@@ -12,14 +12,15 @@ from purify.saar.config import SaarConfig, SaarRule
 from purify.sandbox import Limits
 
 
-class GenerateConfig(EngineConfig, Limits, SaarRule):
-    """How rollouts are sampled, executed and rewarded; with `saar`, also how they are rolled back."""
+class RolloutConfig(BaseModel):
+    """How rollouts are sampled, executed and rewarded."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     group_size: int = Field(default=16, ge=1, description="Samples of a task: the GRPO group.")
     temperature: float = Field(default=1.0, ge=0, description="Of sampling; 0 is greedy.")
     top_p: float = Field(default=1.0, gt=0, le=1, description="Nucleus of sampling.")
     top_k: int = Field(default=0, ge=0, description="Sample from the k likeliest tokens; 0: from all.")
-    seed: int = Field(default=0, description="Of sampling, and of the draw behind `fraction`.")
     round: int | None = Field(default=None, ge=0, description="Number of the round, where policy and data alternate.")
 
     max_turns: int = Field(default=16, ge=1, description="Turns of a trajectory.")
@@ -32,7 +33,9 @@ class GenerateConfig(EngineConfig, Limits, SaarRule):
     )
     tool: tuple[str, ...] = Field(default=("python",), description="python, module:function, or none.")
     max_result_chars: int = Field(default=8000, ge=100, description="A longer tool result loses its middle.")
-    stateful: bool = Field(default=False, description="Names stay between a trajectory's Python calls, as in a notebook.")
+    stateful: bool = Field(
+        default=False, description="Names stay between a trajectory's Python calls, as in a notebook."
+    )
     sandbox: Literal["auto", "bubblewrap", "fusion"] = Field(
         default="auto", description="Where Python runs; fusion is a SandboxFusion server."
     )
@@ -45,10 +48,23 @@ class GenerateConfig(EngineConfig, Limits, SaarRule):
         default=None, description="For tasks that name none: math, exact, unit_tests, or module:function."
     )
     overlong_buffer: int = Field(
-        default=0, ge=0, description="Tokens before max-response-tokens over which a penalty grows (DAPO: 4096; 0: none)."
+        default=0,
+        ge=0,
+        description="Tokens before max-response-tokens over which a penalty grows (DAPO: 4096; 0: none).",
     )
     overlong_penalty: float = Field(default=1.0, ge=0, description="The whole overlong penalty.")
 
+    @field_validator("tool", mode="before")
+    @classmethod
+    def _none(cls, value: object) -> object:
+        """`none`, as an option or in a YAML file, means no tools."""
+        return () if value in ("none", ["none"], ("none",)) else (value,) if isinstance(value, str) else value
+
+
+class GenerateConfig(SaarRule, Limits, RolloutConfig, EngineConfig):
+    """Every option of `purify generate`; the last group is read with `saar` only."""
+
+    seed: int = Field(default=0, description="Of sampling, and of the draw behind `fraction`.")
     saar: bool = Field(default=False, description="Roll back failed calls while generating (the paper's own mode).")
 
     @model_validator(mode="after")

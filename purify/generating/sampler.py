@@ -24,10 +24,10 @@ RewardOf = Callable[[Task, Trajectory], Awaitable[tuple[float | None, list[Rewar
 
 
 class Sample(NamedTuple):
-    """One trajectory to be: the `index`-th of its task's group."""
+    """One trajectory to be: the `number`-th of its task's group."""
 
     task: Task
-    index: int
+    number: int
     trajectory_id: str
     group_id: str
 
@@ -91,13 +91,13 @@ class Sampler:
         ]
         active = self.config.saar and is_drawn(sample.trajectory_id, self.rule)
         rollback = Rollback(self.rule, self.similarity, states, active=active)
-        seed = int(digest(self.config.seed, sample.trajectory_id), 16)
-        finish = await self.agent.rollout(prompt, rollback, seed)
+        # The id covers the options, seed included, so every trajectory of every run draws from a stream of its own.
+        finish = await self.agent.rollout(prompt, rollback, sample.trajectory_id)
         trajectory = Trajectory(
             trajectory_id=sample.trajectory_id,
             task_id=sample.task.task_id,
             group_id=sample.group_id,
-            sample_index=sample.index,
+            sample_index=sample.number,
             messages=self._messages(sample.task),
             tools=self._tools_json(),
             tool_state=states,
@@ -106,7 +106,7 @@ class Sampler:
             answer=_answer(rollback.steps),
             reference=sample.task.answer,
             finish_reason=finish,
-            source=self.source,
+            source=self.source.model_copy(update={"row": sample.task.row}),
             extra=sample.task.stored(),
             provenance=rollback.provenance() if self.config.saar else None,
         )

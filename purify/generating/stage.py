@@ -1,15 +1,16 @@
-"""`purify generate`: tasks and a model become a dataset of rollouts, as any other stage's output.
+"""`purify generate`: tasks and a model become a dataset of rollouts, like any other stage's output.
 
     purify generate tasks.jsonl -o rollouts/ --model Qwen/Qwen3-4B-Instruct-2507 --engine vllm
 
-Sampling comes first and writes a journal; shards are cut from it in the order of the tasks, whole groups each. A run
-that was killed goes on with what the journal lacks.
+Sampling comes first and writes a journal; shards are then cut from it in the order of the tasks. A run that was
+killed goes on with what the journal lacks, and samples nothing twice.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,28 +19,29 @@ import pyarrow.compute as pc
 
 from purify.datasets import Dataset, Progress, ShardSink, Stage, WriteMode, run_stage
 from purify.digests import config_digest, digest
+from purify.generating.agent import response_ids
 from purify.generating.config import GenerateConfig
 from purify.generating.journal import Journal
-from purify.generating.policy import Policy, load_policy, recorded
+from purify.generating.policy import open_sampler, recorded
 from purify.generating.sampler import Sample, samples_of
 from purify.saar.apply import flat_list
 from purify.tasks import BadTask, Task, read_tasks
-from purify_schemas import PURIFIED_SCHEMA, RAW_SCHEMA
+from purify_schemas import PURIFIED_SCHEMA, RAW_SCHEMA, Trajectory
 
 _ROWS_A_SHARD = 2048
 
 
 @dataclass(frozen=True)
 class _Unit:
-    """One shard: some whole groups, and the bad tasks that are reported with it."""
+    """One shard: the rows of some samples, and the bad tasks that are reported with them."""
 
     samples: Sequence[Sample]
     bad: Sequence[BadTask] = ()
 
 
 @dataclass
-class _Run:
-    """What sampling leaves for the shards. Shards are cut in this process, so they share it."""
+class _Sampled:
+    """What sampling leaves for the shards. Both happen in one process, so it is simply held."""
 
     rows: dict[str, pa.RecordBatch] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
@@ -52,7 +54,7 @@ class _Run:
                 table = pa.Table.from_batches([batch])
                 sink.append(table, records=1)
                 _count(table, sink)
-            elif sample.index == 0:
+            elif sample.number == 0:
                 task = sample.task
                 sink.reject(file=task.file, row=task.row, reason=self.refused[task.task_id], raw=task.raw)
 
@@ -73,20 +75,90 @@ def generate(
     """
     good, bad = read_tasks(tasks)
     named = recorded(config)
-    scope = ("generate", config_digest(named))
-    samples = list(samples_of(good, config.group_size, scope))
+    file = Path(tasks).name
+    samples = list(samples_of(good, config.group_size, ("generate", file, config_digest(named))))
     stage = Stage(
         name="generate",
         kind="purified" if config.saar else "raw",
         schema=PURIFIED_SCHEMA if config.saar else RAW_SCHEMA,
         config=named.model_dump(mode="json"),
         config_digest=config_digest(named),
-        inputs=[digest(*(sample.trajectory_id for sample in samples), *(task.reason for task in bad))],
+        inputs=[digest(*(task.model_dump_json() for task in good), *(task.reason for task in bad))],
     )
-    run = _Run()
-    load = lambda: load_policy(config, good)  # noqa: E731  (loaded only if something is left to sample)
+    sampled = _Sampled()
 
     def sample(folder: Path) -> None:
         with Journal(folder / "journal", stage.schema) as journal:
             missing = [sample for sample in samples if sample.trajectory_id not in journal.rows]
-            ...
+            done = _done(journal, progress, len(missing), len(samples))
+            if missing:
+                sampled.refused = asyncio.run(_sample(config, good, file, missing, concurrency, done))
+        sampled.rows = journal.rows
+
+    run_stage(stage, _units(samples, bad), sampled.write_shard, Path(out), mode=mode, prepare=sample)
+    return Dataset.open(out)
+
+
+async def _sample(
+    config: GenerateConfig,
+    tasks: Sequence[Task],
+    file: str,
+    samples: Sequence[Sample],
+    concurrency: int,
+    done: Callable[[Trajectory], None],
+) -> dict[str, str]:
+    async with open_sampler(config, tasks, file) as sampler:
+        return await sampler.run(samples, concurrency, done)
+
+
+def _done(journal: Journal, progress: Progress | None, missing: int, total: int) -> Callable[[Trajectory], None]:
+    """What happens with a finished trajectory: it is written down, then shown."""
+    if progress:
+        progress(total=total, units=total - missing)
+
+    def done(trajectory: Trajectory) -> None:
+        journal.add(trajectory)
+        if progress:
+            progress(units=1, rows=len(response_ids(trajectory.steps)))
+
+    return done
+
+
+def _units(samples: Sequence[Sample], bad: Sequence[BadTask]) -> list[_Unit]:
+    cuts = range(0, len(samples), _ROWS_A_SHARD)
+    units = [_Unit(samples[at : at + _ROWS_A_SHARD]) for at in cuts]
+    return [_Unit(units[0].samples, bad), *units[1:]]
+
+
+def _count(table: pa.Table, sink: ShardSink) -> None:
+    """The stage's own counters, as they stand in manifest and card."""
+    _, steps = flat_list(table.column("steps"))
+    _, calls = flat_list(pc.struct_field(steps, "calls"))
+    sink.counts["steps"] += len(steps)
+    sink.counts["calls"] += len(calls)
+    for entry in pc.value_counts(pc.struct_field(calls, "status")).to_pylist():
+        sink.counts[f"calls_{entry['values']}"] += entry["counts"]
+    sink.counts[f"finish_{table.column('finish_reason')[0].as_py()}"] += 1
+    if table.column("reward")[0].is_valid:
+        sink.counts["rewarded"] += 1
+        sink.counts["reward_positive"] += table.column("reward")[0].as_py() > 0
+    if "provenance" in table.column_names:
+        sink.counts.update(_edits(table))
+
+
+def _edits(table: pa.Table) -> Counter[str]:
+    """What the rollback did, by kind."""
+    provenance = table.column("provenance").combine_chunks()
+    _, edits = flat_list(pc.struct_field(provenance, "edits"))
+    names = ("accepted", "reason", "raw_steps", "reasoning_from")
+    counts: Counter[str] = Counter()
+    for accepted, reason, raw_steps, reasoning in zip(
+        *(pc.struct_field(edits, name).to_pylist() for name in names), strict=True
+    ):
+        if not accepted:
+            counts["edits_refused"] += 1
+        elif reason is not None:
+            counts["retries_exhausted"] += 1
+        else:
+            counts["edits_shallow" if reasoning == raw_steps[0] else "edits_deep"] += 1
+    return counts

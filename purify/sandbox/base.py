@@ -9,13 +9,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Limits(BaseModel):
-    """What one execution may use. Beyond `wall_s` and `cpu_s` it is stopped (timeout); the others fail it from inside."""
+    """What one call may use, all its processes together. Beyond `wall_s` or `cpu_s` it is stopped (`timeout`).
+
+    One process alone meets `memory_mb` as a `MemoryError`. Several that break it together, too many processes, or 16
+    times the output that is kept, are stopped (`error`).
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     wall_s: float = Field(default=10.0, gt=0, description="Wall-clock seconds of one call.")
     cpu_s: int = Field(default=10, ge=1, description="CPU seconds of one call.")
-    memory_mb: int = Field(default=1024, ge=64, description="Address space of one call, in MiB.")
+    memory_mb: int = Field(default=1024, ge=64, description="Memory of one call beyond the interpreter's own, in MiB.")
     output_kb: int = Field(default=64, ge=1, description="Standard output and error kept of one call, in KiB each.")
     processes: int = Field(default=16, ge=1, description="Processes and threads of one call.")
 

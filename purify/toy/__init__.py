@@ -1,0 +1,7 @@
+"""The tiny policy: a language model of 0.9 million parameters that really fails and really corrects itself.
+
+It is scaffolding. It lets everything downstream run on real samples, real execution and real failures where no model
+can be downloaded, and says nothing about real models.
+
+    purify toy -o toy/ && purify generate toy/train.jsonl -o rollouts/ --model toy/model
+"""

@@ -1,0 +1,134 @@
+"""Open everything that a run of `generate` needs, cheap things first: template, tools, sandbox, engine."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import orjson
+
+from purify.chat.formats import FORMATS, PYTHON_TOOL
+from purify.chat.template import ChatTemplate
+from purify.engines import Engine, Sampling
+from purify.engines.loading import load_engine, load_tokenizer, portable_name, revision_of
+from purify.generating.agent import Agent, Budget
+from purify.generating.config import GenerateConfig
+from purify.generating.sampler import Sampler
+from purify.generating.tools import PythonTool, Tool, load_function_tool
+from purify.rewards import Overlong, Rewarder, needs_sandbox
+from purify.saar.similarity import load_similarity
+from purify.sandbox import Sandbox
+from purify.sandbox.loading import load_sandbox
+from purify.tasks import Task
+from purify_schemas import Source
+
+_OF_THE_MACHINE = ("device", "max_batch", "kv_cache_gb", "gpu_memory_utilization", "tensor_parallel_size")
+_ADDRESSES = ("url", "sandbox_url")
+
+
+def recorded(config: GenerateConfig) -> GenerateConfig:
+    """The configuration as data and manifests name it: the same wherever it runs, with no path and no address in it."""
+    fields = GenerateConfig.model_fields
+    portable = {name: fields[name].default for name in (*_OF_THE_MACHINE, *_ADDRESSES)}
+    for name in ("model", "tokenizer", "embedding_model"):
+        if (value := getattr(config, name)) is not None:
+            portable[name] = portable_name(value)
+    return config.model_copy(update=portable)
+
+
+@asynccontextmanager
+async def open_sampler(config: GenerateConfig, tasks: Sequence[Task], file: str) -> AsyncIterator[Sampler]:
+    """A sampler for these tasks; on leaving, engine and sandbox are closed.
+
+    Raises `PurifyError` if the model, its template, a tool, the sandbox or the engine cannot be used.
+    """
+    async with AsyncExitStack() as stack:
+        tokenizer = load_tokenizer(config)
+        sandbox = await _open_sandbox(config, tasks)
+        if sandbox is not None:
+            stack.push_async_callback(sandbox.close)
+        tools = {tool.name: tool for tool in _tools(config, sandbox)}
+        shown = [tool.definition for tool in tools.values()] if config.call_format == "hermes" else []
+        template = ChatTemplate(tokenizer, config.model, shown)
+        rewarder = Rewarder(config.verifier, tasks, sandbox, _overlong(config))
+        stack.push_async_callback(rewarder.close)
+        engine = await load_engine(config)
+        stack.push_async_callback(engine.close)
+        agent = Agent(
+            engine=engine,
+            tokenizer=tokenizer,
+            template=template,
+            format=FORMATS[config.call_format],
+            tools=tools,
+            sampling=_sampling(config, tokenizer, template),
+            budget=Budget(
+                config.max_turns, config.max_turn_tokens, config.max_response_tokens, config.max_result_chars
+            ),
+        )
+        source = _source(config, engine, template, sandbox, file)
+        yield Sampler(agent, config, config.rule, load_similarity(config.rule), rewarder, source)
+
+
+async def _open_sandbox(config: GenerateConfig, tasks: Sequence[Task]) -> Sandbox | None:
+    """The sandbox, if a tool or a verifier runs code."""
+    if PYTHON_TOOL not in config.tool and not needs_sandbox(config.verifier, tasks):
+        return None
+    return await load_sandbox(
+        config.sandbox, limits=config.limits, url=config.sandbox_url, unsafe=config.unsafe_sandbox
+    )
+
+
+def _tools(config: GenerateConfig, sandbox: Sandbox | None) -> Iterator[Tool]:
+    for name in config.tool:
+        if name != PYTHON_TOOL:
+            yield load_function_tool(name)
+        elif sandbox is not None:
+            yield PythonTool(sandbox, stateful=config.stateful)
+
+
+def _overlong(config: GenerateConfig) -> Overlong | None:
+    if not config.overlong_buffer:
+        return None
+    return Overlong(
+        max_length=config.max_response_tokens, buffer=config.overlong_buffer, factor=config.overlong_penalty
+    )
+
+
+def _sampling(config: GenerateConfig, tokenizer: Any, template: ChatTemplate) -> Sampling:
+    ends = {template.end_of_turn, tokenizer.eos_token_id} - {None}
+    return Sampling(
+        max_tokens=config.max_turn_tokens,
+        temperature=config.temperature,
+        top_p=config.top_p,
+        top_k=config.top_k,
+        stop_token_ids=tuple(sorted(ends)),
+        stop=FORMATS[config.call_format].stop,
+    )
+
+
+def _source(
+    config: GenerateConfig, engine: Engine, template: ChatTemplate, sandbox: Sandbox | None, file: str
+) -> Source:
+    sampling = {
+        "engine": engine.name,
+        "sandbox": sandbox.name if sandbox else None,
+        "call_format": config.call_format,
+        "top_p": config.top_p,
+        "top_k": config.top_k,
+        "seed": config.seed,
+        "template_drops_reasoning": template.drops_reasoning,
+    }
+    return Source(
+        framework="purify",
+        format="generate",
+        file=file,
+        model=portable_name(config.model),
+        revision=revision_of(config.model, config.revision),
+        round=config.round,
+        temperature=config.temperature,
+        sampling=orjson.dumps(sampling).decode(),
+        tokenizer_digest=template.tokenizer_digest,
+        template_digest=template.digest,
+        logprobs_mode=engine.logprobs_mode,
+    )

@@ -1,0 +1,192 @@
+"""PID 1 of one call: makes its world, starts the program as its child, and ends everything when it is over.
+
+The program cannot signal it (PID 1 takes no signal from its own namespace), trace it, or reach its descriptors. When
+it exits, the kernel kills whatever the program left behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import select
+import signal
+import socket
+import time
+from typing import Any, NamedTuple
+
+from purify.sandbox.inside import kernel
+from purify.sandbox.inside.protocol import PROGRAM_UID
+from purify.sandbox.inside.runner import Setup, become_program
+
+LOWEST = 16
+"""The supervisor's descriptors lie above the program's own."""
+FIRST_TICK_S, TICK_S = 0.01, 0.02
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Usage(NamedTuple):
+    """Of all processes of a call together; memory is what they hold beyond the warm interpreter they began as."""
+
+    cpu_s: float
+    memory_mb: float
+    tasks: int
+
+
+def supervise(setup: Setup, descriptors: list[int], *, session: bool) -> None:
+    """Run one program, or a session's interpreter, under the limits that the host sends; report how it ended."""
+    control_fd, *program_fds = map(_out_of_the_way, descriptors)
+    control = socket.socket(fileno=control_fd)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the keeper ignores it; ignored, there would be nothing to wait for
+    try:
+        processes = _out_of_the_way(_make_world())
+        child = os.fork()
+        if child == 0:
+            become_program(setup, program_fds, session=session)
+        os.closerange(0, LOWEST)
+        for fd in program_fds:
+            os.close(fd)
+        _let_the_kernel_choose_it_first(processes, child)
+        control.send(json.dumps(_watch(control, processes, child, session=session)).encode())
+    except OSError as error:
+        with contextlib.suppress(OSError):  # the host may be gone
+            control.send(json.dumps({"failed": str(error)}).encode())
+
+
+def _out_of_the_way(fd: int) -> int:
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, LOWEST)
+
+
+def _make_world() -> int:
+    """A fresh /tmp, and /proc empty for the program; returns the hidden process table as a directory descriptor."""
+    owner = f"uid={PROGRAM_UID},gid={PROGRAM_UID}"
+    kernel.mount("tmpfs", "/tmp", kernel.NOSUID | kernel.NODEV, f"size=32m,nr_inodes=4096,mode=700,{owner}")
+    kernel.mount("proc", "/proc", kernel.NOSUID | kernel.NODEV | kernel.NOEXEC, "")
+    processes = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    cover = kernel.NOSUID | kernel.NODEV | kernel.NOEXEC | kernel.READ_ONLY
+    kernel.mount("tmpfs", "/proc", cover, "size=4k,nr_inodes=1,mode=555")
+    return processes
+
+
+def _watch(control: socket.socket, processes: int, child: int, *, session: bool) -> dict[str, Any]:
+    """Until the child ends, the host calls it off, or a limit is broken. Everything is dead when this returns."""
+    base_mb = _resident_mb(processes, "1")
+    ended = os.pidfd_open(child)
+    poller = select.poll()
+    poller.register(control, select.POLLIN)
+    poller.register(ended, select.POLLIN)
+    limits: dict[str, Any] | None = None
+    deadline = cpu_before = 0.0
+    tick = FIRST_TICK_S
+    broken: str | None = None
+    while broken is None:
+        wait = None if limits is None else max(0.0, min(deadline - time.monotonic(), tick)) * 1000
+        ready = [fd for fd, _ in poller.poll(wait)]
+        if ended in ready:
+            break
+        if ready:
+            message = control.recv(4096)
+            if not message:
+                break  # the host closed its end, or died
+            order = json.loads(message)
+            broken = order.get("stop")
+            limits = order.get("limits")  # none between the cells of a session
+            if limits is not None:
+                deadline = time.monotonic() + limits["wall_s"]
+                cpu_before = _usage(processes, base_mb).cpu_s if session else 0.0
+                tick = FIRST_TICK_S
+        elif limits is not None:
+            _reap_orphans(child)
+            broken = _broken_limit(limits, _usage(processes, base_mb), cpu_before)
+            if broken is None and time.monotonic() >= deadline:
+                broken = "wall"
+            tick = TICK_S
+    return {"exit": _end_everything(child), "limit": broken}
+
+
+def _broken_limit(limits: dict[str, Any], usage: Usage, cpu_before: float) -> str | None:
+    if usage.cpu_s - cpu_before > limits["cpu_s"]:
+        return "cpu"
+    if usage.tasks > limits["processes"]:
+        return "processes"
+    if usage.memory_mb > limits["memory_mb"]:
+        return "memory"
+    return None
+
+
+def _usage(processes: int, base_mb: float) -> Usage:
+    cpu_ticks = tasks = 0
+    resident: dict[str, float] = {}
+    for name in os.listdir(processes):
+        if not name.isdigit() or name == "1":
+            continue
+        try:
+            # After the last ')': a process can choose a name with blanks and brackets.
+            fields = _read(processes, f"{name}/stat").rpartition(")")[2].split()
+            cpu_ticks += sum(map(int, fields[11:15]))
+            tasks += int(fields[17]) if fields[0] != "Z" else 0
+            resident[name] = int(fields[21]) * _PAGE / 2**20 - base_mb
+        except (OSError, IndexError):
+            continue  # it has just ended
+    reaped = sum(os.times()[2:4])
+    return Usage(cpu_ticks / _CLOCK_TICKS + reaped, _memory_mb(processes, resident), tasks)
+
+
+def _memory_mb(processes: int, resident: dict[str, float]) -> float:
+    """Sum of the processes. Forked ones share pages, so where there are several the exact share is asked for."""
+    if len(resident) < 2:
+        return sum(resident.values())
+    total = 0.0
+    for name, estimate in resident.items():
+        try:
+            rollup = _read(processes, f"{name}/smaps_rollup")
+            total += int(rollup.partition("\nPss:")[2].split()[0]) / 1024
+        except (OSError, IndexError):
+            total += estimate
+    return total
+
+
+def _resident_mb(processes: int, pid: str) -> float:
+    return int(_read(processes, f"{pid}/statm").split()[1]) * _PAGE / 2**20
+
+
+def _read(processes: int, path: str) -> str:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=processes)
+    try:
+        return os.read(fd, 65536).decode(errors="replace")
+    finally:
+        os.close(fd)
+
+
+def _reap_orphans(child: int) -> None:
+    """PID 1 inherits the processes whose parents ended. The child itself is waited for at the end."""
+    while True:
+        try:
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if found is None or found.si_pid == child:
+            return
+        os.waitpid(found.si_pid, 0)
+
+
+def _end_everything(child: int) -> int | None:
+    """Kill all processes of the namespace and wait until they are gone. Returns the child's exit code or -signal."""
+    done, status = os.waitpid(child, os.WNOHANG)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(-1, signal.SIGKILL)
+    while True:
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return os.waitstatus_to_exitcode(status) if done else None
+
+
+def _let_the_kernel_choose_it_first(processes: int, child: int) -> None:
+    """When memory runs out, the program goes, not the host's processes."""
+    with contextlib.suppress(OSError):
+        fd = os.open(f"{child}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC, dir_fd=processes)
+        os.write(fd, b"1000")
+        os.close(fd)
