@@ -1,6 +1,7 @@
-"""A tiny model for tests: Qwen3 with random weights, a byte-level BPE and a hermes chat template, in Hugging Face format.
+"""A tiny model for tests: Qwen3 with random weights, a byte-level BPE and a hermes chat template.
 
-It samples nonsense, but everything around it is real: `transformers` and vLLM load the folder as any other model.
+It samples nonsense, but everything around it is real: `transformers` and vLLM load the folder as they load
+any other in Hugging Face format.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ CHAT_TEMPLATE = """\
 _TEXTS = (
     "def solve(values): return sum(values) # print(solve([1, 2, 3]))\nimport math\nprint(math.sqrt(16))\nanswer = 0\n",
     '{"name": "python", "arguments": {"code": "print(12 * 7)"}} The answer is 84. Let me compute the sum of the list.',
-    "NameError: name 'total' is not defined\nTraceback (most recent call last): line 1 in <module> user system assistant",
+    "NameError: name 'total' is not defined\nTraceback (most recent call last): in <module> user system assistant",
 )
 
 

@@ -162,10 +162,10 @@ class Decoder:
             starts.append(self._slots.place(given, len(self._decoding)))
             new.append(given)
             self._decoding.append(request)
-        for rows, ids, at in _chunks([ids.tolist() for ids in new], starts, _CHUNK):
+        for rows, ids, at in _chunks([given.tolist() for given in new], starts, _CHUNK):
             self._slots.forward(first + rows, ids, at)
-        for row, ids in enumerate(new, first):
-            self._slots.hold(row, ids)
+        for row, given in enumerate(new, first):
+            self._slots.hold(row, given)
 
     def _is_being_computed(self, ids: Ids, new: Sequence[Ids]) -> bool:
         shared = max((common(ids, other) for other in new), default=0)

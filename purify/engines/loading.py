@@ -78,7 +78,7 @@ def context_of(config: EngineConfig, settings: Any) -> int:
         raise PurifyError(f"{config.model}: the model does not say how long its context is; add --max-model-len")
     if own is not None and config.max_model_len is not None and config.max_model_len > own:
         raise PurifyError(f"{config.model}: --max-model-len {config.max_model_len} is above the model's {own}")
-    return int(config.max_model_len or own)
+    return config.max_model_len or int(own or 0)
 
 
 def local_or_hub(name: str) -> str:
@@ -94,7 +94,7 @@ def reason(error: BaseException) -> str:
 
 
 def _folder(name: str) -> Path | None:
-    """The folder that `name` is, or None if it is a name on the hub. Raises `PurifyError` if it is a path to nothing."""
+    """The folder that `name` is, or None if it is a name on the hub. Raises `PurifyError` for a path to nothing."""
     path = Path(name).expanduser()
     if path.is_dir():
         return path

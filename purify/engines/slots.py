@@ -179,8 +179,8 @@ class Slots:
             columns = max(len(self._contents[a]), len(self._contents[b]))
             for layer in self._layers:
                 layer.swap(a, b, columns)
-            for noted in (self._contents, self._used):
-                noted[a], noted[b] = noted[b], noted[a]  # type: ignore[index]
+            self._contents[a], self._contents[b] = self._contents[b], self._contents[a]
+            self._used[a], self._used[b] = self._used[b], self._used[a]
 
     def rows_for(self, length: int) -> int:
         """How many rows there are once one of them holds `length` tokens."""

@@ -9,6 +9,7 @@ batching of transformers itself is not used: it draws all sequences from one ran
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -24,6 +25,7 @@ from purify.engines.stops import stop_finder
 from purify.errors import PurifyError
 
 _GIB = 2**30
+_SWITCH_S = 0.0005
 _SMALL = 20_000_000
 """Parameters of a model whose matrices are too small to be worth a second thread."""
 
@@ -93,6 +95,8 @@ class TransformersEngine:
         try:
             if self._threads is not None:
                 torch.set_num_threads(self._threads)
+            # The event loop's thread would otherwise keep the interpreter's lock for 5 ms at a time: half a step.
+            sys.setswitchinterval(_SWITCH_S)
             with torch.inference_mode():
                 self._serve(orders)
         except Exception as error:  # whatever torch raises: those who wait must hear of it

@@ -33,7 +33,7 @@ class MathLimits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    cpu_s: float = Field(default=5.0, gt=0, description="CPU seconds of one comparison.")
+    cpu_s: float = Field(default=3.0, gt=0, description="CPU seconds of one comparison.")
     wall_s: float = Field(default=30.0, gt=0, description="Seconds of one comparison, on however busy a machine.")
     memory_mb: int = Field(default=2048, ge=512, description="Address space of a worker, in MiB.")
 

@@ -17,20 +17,20 @@ from purify.rewards.functions import Function
 from purify.rewards.mathematics import MathVerifier
 from purify.rewards.overlong import Overlong, response_length
 from purify.rewards.unit_tests import UnitTests
-from purify.sandbox import Sandbox
+from purify.sandbox import Limits, Sandbox
 from purify.tasks import Task
 from purify_schemas import Reward, Trajectory
 
 
-def _unit_tests(sandbox: Sandbox | None) -> Verifier:
+def _unit_tests(sandbox: Sandbox | None, limits: Limits | None) -> Verifier:
     if sandbox is None:
         raise PurifyError("the verifier unit_tests runs code and needs a sandbox")
-    return UnitTests(sandbox)
+    return UnitTests(sandbox, limits)
 
 
-VERIFIERS: dict[str, Callable[[Sandbox | None], Verifier]] = {
-    "math": lambda sandbox: MathVerifier(),
-    "exact": lambda sandbox: Exact(),
+VERIFIERS: dict[str, Callable[[Sandbox | None, Limits | None], Verifier]] = {
+    "math": lambda sandbox, limits: MathVerifier(),
+    "exact": lambda sandbox, limits: Exact(),
     "unit_tests": _unit_tests,
 }
 
@@ -49,18 +49,23 @@ class Rewarder:
         tasks: Sequence[Task],
         sandbox: Sandbox | None,
         overlong: Overlong | None = None,
+        limits: Limits | None = None,
     ) -> None:
-        """Load every verifier that the tasks name. Raises `PurifyError` if one cannot be used."""
+        """Load every verifier that the tasks name; `limits` are those of one run of code.
+
+        Raises `PurifyError` if a verifier cannot be used.
+        """
         self._default = default
         self._sandbox = sandbox
         self._overlong = overlong
+        self._limits = limits
         self._verifiers: dict[str, Verifier] = {}
         self.problems: dict[str, str] = {}
         """Why a trajectory has no reward, by trajectory_id."""
         for task in tasks:
             if (name := task.verifier or default) is not None and name not in self._verifiers:
                 try:
-                    self._verifiers[name] = load_verifier(name, sandbox)
+                    self._verifiers[name] = load_verifier(name, sandbox, limits)
                 except PurifyError as error:
                     where = f"{task.file}, row {task.row}: " if task.verifier and task.file else ""
                     raise PurifyError(f"{where}{error}") from None
@@ -78,12 +83,13 @@ class Rewarder:
         if name is None:
             return Verdict(None)
         if name not in self._verifiers:
-            self._verifiers[name] = load_verifier(name, self._sandbox)
+            self._verifiers[name] = load_verifier(name, self._sandbox, self._limits)
         verdict = await self._verifiers[name](task, trajectory)
         length = response_length(trajectory)
         if self._overlong is None or verdict.reward is None or length is None:
             return verdict
-        penalty = self._overlong.penalty(length)
+        # Rounded as it is stored, so that the sum can be found again from what is stored.
+        penalty = Reward(name="overlong", value=self._overlong.penalty(length)).value
         return Verdict(verdict.reward + penalty, {**verdict.parts, "overlong": penalty})
 
     async def close(self) -> None:
@@ -98,10 +104,10 @@ def as_stored(verdict: Verdict) -> tuple[float | None, list[Reward]]:
     return None if verdict.reward is None else Reward(name="reward", value=verdict.reward).value, parts
 
 
-def load_verifier(name: str, sandbox: Sandbox | None) -> Verifier:
+def load_verifier(name: str, sandbox: Sandbox | None, limits: Limits | None = None) -> Verifier:
     """Raises `PurifyError` if it is unknown or cannot be used here."""
     if ":" in name:
         return Function(name)
     if name not in VERIFIERS:
         raise PurifyError(f"verifier {name!r} is unknown; there are {', '.join(VERIFIERS)} and module:function")
-    return VERIFIERS[name](sandbox)
+    return VERIFIERS[name](sandbox, limits)

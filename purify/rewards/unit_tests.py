@@ -1,12 +1,12 @@
 """`unit_tests`: run the answer's code against the task's tests in the sandbox.
 
-The code is hostile. Where tests are pairs of input and output, or asserts on values, the expected values never enter
-the sandbox: the only way to pass is to give them. Leaving early (`sys.exit(0)`, `os._exit(0)`) reports nothing and so
+The code is hostile. Where tests are pairs of input and output, or `assert f(x) == 4`, the expected values never enter
+the sandbox: the only way to pass is to give them. Leaving early (`sys.exit(0)`, `os._exit(0)`) loses the reports and so
 passes nothing; objects that equal everything are no plain values and pass nothing.
 
-What is left: `assert f(x)`, `assert abs(f(x)) < 1` and the like can be passed by a guess; test functions, loops and
-helpers run in the interpreter of the code under test, which could take them apart, or forge their reports once it has
-found the nonce in the frames above it. Prefer asserts on values, or input and output.
+What is left: `assert f(x)` and the like ask for a truth that can be guessed; comparisons of two computed values, loops,
+`with` and TestCase methods are decided in the interpreter of the code under test. Code that digs the nonce out of the
+frames above it could forge those. Prefer asserts on values, or input and output.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from purify.tasks import IoTest, Task
 from purify.tasks.assertions import split_tests
 from purify_schemas import Trajectory
 
-_CHECK = (Path(__file__).parent / "inside" / "check.py").read_text(encoding="utf-8")
+_CHECK = Path(__file__).parent / "inside" / "check.py"
 _AT_ONCE = 8
 _REPORTS_KB = 1024
 
@@ -39,6 +39,7 @@ class UnitTests:
     def __init__(self, sandbox: Sandbox, limits: Limits | None = None) -> None:
         self._sandbox = sandbox
         self._limits = limits or Limits()
+        self._check = _CHECK.read_text(encoding="utf-8")
 
     async def __call__(self, task: Task, trajectory: Trajectory) -> Verdict:
         if not task.tests:
@@ -79,7 +80,7 @@ class UnitTests:
         split = split_tests(tests)
         nonce = secrets.token_hex(16)
         job = {"nonce": nonce, "code": code, "cases": [case.source for case in split.cases]}
-        execution = await self._run(_CHECK, json.dumps(job), _REPORTS_KB << 8)
+        execution = await self._run(self._check, json.dumps(job), _REPORTS_KB << 8)
         reports = read_reports(execution.stdout, nonce) if execution.status == "ok" else {}
         return [
             passes(case, reports.get(index, []), split.observations)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import secrets
 import socket
 import time
@@ -15,7 +16,7 @@ from typing import Any
 from purify.sandbox.base import Execution, Limits
 from purify.sandbox.capture import Capture, Feeder
 from purify.sandbox.inside.protocol import READY
-from purify.sandbox.verdict import Outcome, verdict
+from purify.sandbox.verdict import Account, Outcome, verdict
 
 GRACE_S = 10.0
 """PID 1 keeps the time; one that says nothing so long after its deadline is given up."""
@@ -70,9 +71,10 @@ class Child:
         report = asyncio.ensure_future(self._line())
         try:
             await asyncio.wait({ended, report}, return_when=asyncio.FIRST_COMPLETED)
-            if not ended.done() and report.result().endswith(b"\n"):
+            if not ended.done():
                 self._send({})
-                return self._judge(cell, {"exit": 0, "limit": None}, report.result(), limits), True
+                execution = self._judge(cell, {"exit": 0, "limit": None}, report.result(), limits)
+                return execution, _account(report.result(), cell.token) is not None
             return self._judge(cell, await ended, await report, limits), False
         finally:
             for task in (ended, report):
@@ -155,13 +157,12 @@ class Child:
         return verdict(outcome, limits)
 
 
-def _account(said: bytes, token: str) -> dict[str, Any] | None:
+def _account(said: bytes, token: str) -> Account | None:
     """The program's own account of its end, if the token before it proves that the runner wrote it."""
-    raw = bytes.fromhex(token)
-    if not said.startswith(raw):
+    match = _SAID.fullmatch(said.removeprefix(bytes.fromhex(token)))
+    if match is None or len(said) == len(match[0]):
         return None
-    try:
-        account = json.loads(said[len(raw) :])
-    except ValueError:
-        return None
-    return account if isinstance(account, dict) else None
+    return Account(int(match[1]), match[2].decode(errors="replace") or None)
+
+
+_SAID = re.compile(rb"(-?\d{1,20}) ([^\n]{0,400})\n")

@@ -30,6 +30,8 @@ _ENVIRONMENT = {
     # Sets of strings keep one order, so the same program prints the same.
     "PYTHONHASHSEED": "0",
     "PYTHONDONTWRITEBYTECODE": "1",
+    # Otherwise every thread reserves 64 MiB of address space, which is limited.
+    "MALLOC_ARENA_MAX": "1",
     # One thread a program: many run at once, and threads do not survive the keeper's fork.
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"),
 }
@@ -95,6 +97,9 @@ def _python() -> list[str]:
     arguments: list[str] = []
     for path in (Path(sys.base_prefix).resolve(), Path(sys.base_exec_prefix).resolve(), *site_packages()):
         if not path.is_relative_to("/usr"):
+            for parent in reversed(path.parents[:-1]):
+                # bwrap would copy the host's mode: below a closed /root a program could not read its own interpreter.
+                arguments += ["--perms", "0755", "--dir", str(parent)]
             arguments += ["--ro-bind", str(path), str(path)]
     return arguments
 

@@ -20,7 +20,7 @@ from purify.errors import PurifyError
 from purify.sandbox.base import Execution, Limits, Session
 from purify.sandbox.capture import Capture, Feeder
 from purify.sandbox.fusion import exit_error
-from purify.sandbox.verdict import Outcome, verdict
+from purify.sandbox.verdict import Account, Outcome, verdict
 
 INTERPRETER_MB = 256
 """Address space that an interpreter takes before any program."""
@@ -96,7 +96,7 @@ async def _run(folder: str, stdin: str, limits: Limits) -> Execution:
         outcome = Outcome(
             exit_code=process.returncode,
             limit="cpu" if process.returncode == -signal.SIGXCPU else next(iter(limit), None),
-            account={"error_type": None} if process.returncode == 0 else None,
+            account=Account(0, None) if process.returncode == 0 else None,
             stdout=stdout.finish(),
             stderr=stderr.finish(),
             duration_s=time.perf_counter() - started,

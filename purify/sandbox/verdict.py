@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
 from purify.sandbox.base import Execution, Limits
+
+
+class Account(NamedTuple):
+    """How the program ended, as its runner says."""
+
+    exit_code: int
+    error_type: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +22,7 @@ class Outcome:
 
     exit_code: int | None
     limit: str | None
-    account: dict[str, Any] | None
+    account: Account | None
     stdout: str
     stderr: str
     duration_s: float
@@ -31,10 +38,10 @@ def verdict(outcome: Outcome, limits: Limits) -> Execution:
         return Execution(status, outcome.stdout, stderr, error_type, outcome.duration_s)
     account = outcome.account
     if account is not None and outcome.exit_code is not None and outcome.exit_code >= 0:
-        claimed = account.get("error_type")
-        if claimed is None and outcome.exit_code == 0:
+        if account == Account(0, None) and outcome.exit_code == 0:
             return Execution("ok", outcome.stdout, outcome.stderr, None, outcome.duration_s)
-        return Execution("error", outcome.stdout, outcome.stderr, str(claimed), outcome.duration_s)
+        error_type = account.error_type or "early_exit"
+        return Execution("error", outcome.stdout, outcome.stderr, error_type, outcome.duration_s)
     error_type, note = _unproven(outcome.exit_code)
     stderr = f"{outcome.stderr.rstrip()}\n{note}\n".lstrip()
     return Execution("error", outcome.stdout, stderr, error_type, outcome.duration_s)

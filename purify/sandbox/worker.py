@@ -30,7 +30,7 @@ class Worker:
         self._starting = asyncio.Lock()
 
     @property
-    def keeper_pid(self) -> int | None:
+    def first_pid(self) -> int | None:
         """As the host counts: the first process of the worker's PID namespace; with it all others end."""
         return self._bwrap.first_pid if self._bwrap else None
 

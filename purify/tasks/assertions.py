@@ -5,7 +5,8 @@
     check(f)              runs in its place, with the asserts of `check` rewritten alike
     def test_x(): ...     is called at the end, unless the source calls it; so are the tests of a TestCase
 
-Asserts in loops, `try` and `with`, and comparisons between values that are no literals, stay as they are.
+Only `==` and `in` with a literal are decided outside: other comparisons can be guessed anyway, and their sides need not
+be plain values. Asserts in loops, `try` and `with` stay as they are.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import ast
 import operator
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -22,17 +23,9 @@ from purify.errors import RejectedRecordError
 
 Passes = Callable[[Any], bool]
 
-_OPERATORS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+_DECIDED_OUTSIDE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.Is: operator.is_,
-    ast.IsNot: operator.is_not,
     ast.In: lambda value, wanted: value in wanted,
-    ast.NotIn: lambda value, wanted: value not in wanted,
 }
 _UNITTEST = """\
 import unittest as _unittest
@@ -72,24 +65,28 @@ def split_tests(source: str) -> SplitTests:
     rewrite = _Rewrite()
     required: dict[str, frozenset[int]] = {}
     cases: list[Case] = []
-    last: list[Case] = []
+    last: dict[str, Case] = {}  # by source: of two functions of one name the later counts
     for statement in body:
+        if _starts_runner(statement):
+            continue
         before = len(rewrite.observations)
         rewritten = rewrite.visit(statement)
         own = frozenset(range(before, len(rewrite.observations)))
         if isinstance(statement, ast.FunctionDef):
             required[statement.name] = own & _straight(rewritten.body)
             if statement.name.startswith("test") and statement.name not in used:
-                last.append(_call_of(statement, required[statement.name]))
+                last[statement.name] = _call_of(statement, required[statement.name])
+        elif isinstance(statement, ast.AsyncFunctionDef) and statement.name.startswith("test"):
+            raise RejectedRecordError(f"test function {statement.name} is async, which is not supported")
         elif isinstance(statement, ast.ClassDef):
-            last += _of_class(statement)
+            last |= {case.source: case for case in _of_class(statement)}
         elif isinstance(statement, ast.Expr):
             own = _needed(statement.value, required)
-        is_test = isinstance(statement, ast.Assert) or _calls(statement)
+        is_test = _tests(statement, required)
         cases.append(Case(ast.unparse(rewritten), is_test, own if is_test else frozenset()))
-    cases += last
+    cases += last.values()
     if not any(case.is_test for case in cases):
-        raise RejectedRecordError("tests contain no assert and no call: whatever the answer, they would pass")
+        raise RejectedRecordError("tests contain nothing that asserts: any answer would pass them")
     return SplitTests(tuple(cases), tuple(rewrite.observations))
 
 
@@ -99,7 +96,7 @@ class _Rewrite(ast.NodeTransformer):
     def __init__(self) -> None:
         self.observations: list[Passes] = []
 
-    def visit_Assert(self, node: ast.Assert) -> ast.stmt:  # noqa: N802
+    def visit_Assert(self, node: ast.Assert) -> ast.stmt:
         value, passes = _taken_apart(node.test)
         call = ast.Call(ast.Name("_observe", ast.Load()), [ast.Constant(len(self.observations)), value], [])
         self.observations.append(passes)
@@ -117,8 +114,8 @@ def _taken_apart(test: ast.expr) -> tuple[ast.expr, Passes]:
     """What to observe, and what decides over it."""
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         return _bool_of(test.operand), operator.not_
-    if isinstance(test, ast.Compare) and len(test.ops) == 1:
-        compare, left, right = _OPERATORS[type(test.ops[0])], test.left, test.comparators[0]
+    if isinstance(test, ast.Compare) and len(test.ops) == 1 and type(test.ops[0]) in _DECIDED_OUTSIDE:
+        compare, left, right = _DECIDED_OUTSIDE[type(test.ops[0])], test.left, test.comparators[0]
         if wanted := _literal(right):
             return left, lambda value: bool(compare(value, wanted[0]))
         if wanted := _literal(left):
@@ -156,12 +153,20 @@ def _name_of(call: ast.Call) -> str:
     return call.func.id if isinstance(call.func, ast.Name) else ""
 
 
-def _calls(statement: ast.stmt) -> bool:
-    """Whether a statement can fail on account of the answer: a call by itself, or a block with asserts or calls."""
-    if isinstance(statement, ast.Expr):
-        return isinstance(statement.value, ast.Call | ast.Await)
-    blocks = (ast.For, ast.While, ast.If, ast.Try, ast.With)
-    return isinstance(statement, blocks) and any(isinstance(n, ast.Assert | ast.Call) for n in ast.walk(statement))
+def _tests(statement: ast.stmt, functions: Iterable[str]) -> bool:
+    """Whether a statement asserts: by itself, in a block, or by a call of a function of the tests."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return False
+    nodes = list(ast.walk(statement))
+    calls = {_name_of(node) for node in nodes if isinstance(node, ast.Call)}
+    return any(isinstance(node, ast.Assert) for node in nodes) or not calls.isdisjoint(functions)
+
+
+def _starts_runner(statement: ast.stmt) -> bool:
+    """`unittest.main()` and `if __name__ == "__main__"`: the tests are run here in any case."""
+    if isinstance(statement, ast.If):
+        return "__name__" in ast.unparse(statement.test)
+    return isinstance(statement, ast.Expr) and ast.unparse(statement).startswith(("unittest.main(", "pytest.main("))
 
 
 def _call_of(function: ast.FunctionDef, required: frozenset[int]) -> Case:

@@ -31,7 +31,7 @@ def execute(code: str) -> Execution:
     return Execution(
         status="ok" if ended.error_type is None else "error",
         stdout=out.getvalue(),
-        stderr=err.getvalue().replace(str(file), MAIN_FILE),
+        stderr=err.getvalue().replace(str(file), str(MAIN_FILE)),
         error_type=ended.error_type,
         duration_s=0.0,
     )

@@ -6,10 +6,13 @@ reported of a case is that it ran and the values that it observed. What they sho
 
 from __future__ import annotations
 
+import decimal
 import io
 import json
+import numbers
 import sys
 import types
+from collections.abc import Set
 from typing import Any
 
 
@@ -32,11 +35,14 @@ def plain(value: Any) -> Any:
             return kind(value)
     if isinstance(value, complex):
         return ["complex", [value.real, value.imag]]
+    if isinstance(value, numbers.Real | decimal.Decimal):
+        whole = int(value)  # type: ignore[arg-type]
+        return whole if whole == value else float(value)
     if isinstance(value, bytes | bytearray):
         return ["bytes", bytes(value).hex()]
     if isinstance(value, dict):
         return ["dict", [[plain(key), plain(item)] for key, item in value.items()]]
-    for name, kinds in (("list", list), ("tuple", tuple), ("set", (set, frozenset))):
+    for name, kinds in (("list", list), ("tuple", tuple), ("set", Set)):
         if isinstance(value, kinds):
             return [name, [plain(item) for item in value]]
     if hasattr(value, "tolist"):  # numpy

@@ -13,6 +13,10 @@ from typing import Any, NamedTuple
 MAIN_FILE = Path("/tmp/main.py")
 
 
+_class_name = type.__dict__["__name__"].__get__
+"""A metaclass can give `__name__` another meaning."""
+
+
 class Ended(NamedTuple):
     """How the program ended by its own account."""
 
@@ -69,7 +73,7 @@ def _show(error: BaseException) -> Ended:
     error.__traceback__ = trace
     with contextlib.suppress(BaseException):
         sys.excepthook(type(error), error, trace)
-    return Ended(type(error).__name__, 1)
+    return Ended(_class_name(type(error)), 1)
 
 
 def flush() -> None:

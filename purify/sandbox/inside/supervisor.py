@@ -28,11 +28,12 @@ _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Usage(NamedTuple):
-    """Of all processes of a call together; memory is what they hold beyond the warm interpreter they began as."""
+    """Of all processes of a call together."""
 
     cpu_s: float
-    memory_mb: float
     tasks: int
+    resident_mb: dict[str, float]
+    """Of each process, beyond the warm interpreter that it began as."""
 
 
 def supervise(setup: Setup, descriptors: list[int], *, session: bool) -> None:
@@ -99,19 +100,21 @@ def _watch(control: socket.socket, processes: int, child: int, *, session: bool)
                 tick = FIRST_TICK_S
         elif limits is not None:
             _reap_orphans(child)
-            broken = _broken_limit(limits, _usage(processes, base_mb), cpu_before)
+            broken = _broken_limit(processes, limits, cpu_before, base_mb)
             if broken is None and time.monotonic() >= deadline:
                 broken = "wall"
             tick = TICK_S
     return {"exit": _end_everything(child), "limit": broken}
 
 
-def _broken_limit(limits: dict[str, Any], usage: Usage, cpu_before: float) -> str | None:
+def _broken_limit(processes: int, limits: dict[str, Any], cpu_before: float, base_mb: float) -> str | None:
+    usage = _usage(processes, base_mb)
     if usage.cpu_s - cpu_before > limits["cpu_s"]:
         return "cpu"
     if usage.tasks > limits["processes"]:
         return "processes"
-    if usage.memory_mb > limits["memory_mb"]:
+    most = limits["memory_mb"]
+    if sum(usage.resident_mb.values()) > most and _exact_mb(processes, usage.resident_mb) > most:
         return "memory"
     return None
 
@@ -131,13 +134,11 @@ def _usage(processes: int, base_mb: float) -> Usage:
         except (OSError, IndexError):
             continue  # it has just ended
     reaped = sum(os.times()[2:4])
-    return Usage(cpu_ticks / _CLOCK_TICKS + reaped, _memory_mb(processes, resident), tasks)
+    return Usage(cpu_ticks / _CLOCK_TICKS + reaped, tasks, resident)
 
 
-def _memory_mb(processes: int, resident: dict[str, float]) -> float:
-    """Sum of the processes. Forked ones share pages, so where there are several the exact share is asked for."""
-    if len(resident) < 2:
-        return sum(resident.values())
+def _exact_mb(processes: int, resident: dict[str, float]) -> float:
+    """Forked processes share pages: the sum of the shares of each, which takes the kernel a while to add up."""
     total = 0.0
     for name, estimate in resident.items():
         try:

@@ -1,0 +1,110 @@
+"""The attack suite. After each attack the host is unharmed, nothing has leaked, and the next call works."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from purify.sandbox import Limits
+from purify.sandbox.bubblewrap import Bubblewrap
+from purify.sandbox.worker import SPARES
+from tests.sandbox.attacks import ATTACKS
+from tests.sandbox.support import descendants, eventually, needs_bwrap, open_descriptors
+
+SECRET = "canary-5f2b9d"
+ORDINARY = """
+import math, os, sympy, sys
+print(sympy.factorint(60), math.sqrt(16), len("abc"), 3 + 4, sorted(os.listdir("/tmp")), os.getpid(), os.environ.get("POISON"))
+"""
+ORDINARY_OUTPUT = "{2: 2, 3: 1, 5: 1} 4.0 3 7 ['main.py'] 2 None\n"
+LIMITS = Limits(wall_s=10, cpu_s=1, memory_mb=256, output_kb=16, processes=8)
+EACH_CHILD = 2
+"""Processes of a child that waits for its job: PID 1 and the runner."""
+
+
+@dataclass
+class Host:
+    """A sandbox of one worker, and what an attack may not touch."""
+
+    runner: asyncio.Runner
+    sandbox: Bubblewrap
+    secret: Path
+    tcp: socket.socket
+    udp: socket.socket
+    unix: socket.socket
+
+    def unharmed(self) -> bool:
+        """Nothing of the attack lives on: the keeper, its PID 1 and the children that wait for the next calls."""
+        first = self.sandbox.workers[0].first_pid
+        return first is not None and len(descendants(first)) == 1 + SPARES * EACH_CHILD
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    secret = tmp_path_factory.mktemp("host") / "secret.txt"
+    secret.write_text(SECRET)
+    os.environ["CANARY"] = SECRET
+    with asyncio.Runner() as runner, socket.create_server(("127.0.0.1", 0)) as tcp:
+        port = tcp.getsockname()[1]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket(socket.AF_UNIX) as unix:
+            udp.bind(("127.0.0.1", port))
+            unix.bind(f"\0purify-{port}")
+            unix.listen()
+            for listener in (tcp, udp, unix):
+                listener.setblocking(False)
+            sandbox = Bubblewrap(1, LIMITS)
+            runner.run(sandbox.start())
+            host = Host(runner, sandbox, secret, tcp, udp, unix)
+            assert eventually(host.unharmed)
+            yield host
+            runner.run(sandbox.close())
+    del os.environ["CANARY"]
+
+
+@needs_bwrap
+@pytest.mark.parametrize("name", ATTACKS)
+def test_attack_is_contained(name: str, host: Host) -> None:
+    attack = ATTACKS[name]
+    port = host.tcp.getsockname()[1]
+    code = attack.code
+    for key, value in (
+        ("{secret!r}", repr(str(host.secret))),
+        ("{secret_text!r}", repr(SECRET)),
+        ("{port}", str(port)),
+        ("{abstract}", f"purify-{port}"),
+        ("{{name}}", "{name}"),
+    ):
+        code = code.replace(key, value)
+    limits = LIMITS.model_copy(update={"wall_s": attack.wall_s})
+    descriptors, siblings = open_descriptors(), descendants(os.getpid())
+
+    execution = host.runner.run(host.sandbox.run(code, limits=limits))
+
+    assert (execution.status, execution.error_type) == attack.ends, execution
+    if attack.prints is not None:
+        assert execution.stdout == attack.prints, execution
+    assert execution.duration_s < attack.wall_s + 5
+    assert len(execution.stdout) + len(execution.stderr) < 2 * (LIMITS.output_kb << 10) + 2000
+    assert SECRET not in execution.text
+    assert host.secret.read_text() == SECRET
+    assert [path.name for path in host.secret.parent.iterdir()] == [host.secret.name]
+    for listener in (host.tcp, host.udp, host.unix):
+        with pytest.raises(BlockingIOError):
+            listener.recv(9) if listener is host.udp else listener.accept()
+
+    after = host.runner.run(host.sandbox.run(ORDINARY))
+    assert (after.status, after.stdout, after.stderr) == ("ok", ORDINARY_OUTPUT, "")
+    assert eventually(host.unharmed), descendants(os.getpid()) - siblings
+    assert eventually(lambda: open_descriptors() == descriptors)
+
+
+def test_there_are_enough_attacks() -> None:
+    assert len(ATTACKS) >= 35
+    assert sys.platform == "linux"
