@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-STAGES = {"importing", "cleaning", "reporting"}
+STAGES = {"importing", "generating", "cleaning", "reporting", "toy"}
 OURS = {"purify", "purify_cli", "purify_schemas"}
 
 

@@ -51,7 +51,7 @@ class SaarRule(BaseModel):
         return () if value in ("off", False, ["off"], ("off",), [False]) else _listed(value)
 
     @model_validator(mode="after")
-    def _has_a_reader(self) -> Self:
+    def _model_has_a_reader(self) -> Self:
         if self.embedding_model is not None and self.similarity != "embedding":
             raise ValueError("embedding_model is read only with similarity embedding")
         return self

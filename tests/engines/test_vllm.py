@@ -78,9 +78,7 @@ def in_process(tiny: Path) -> Iterator[Running]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
-        running = Running(
-            EngineConfig(engine="vllm", model=str(tiny), dtype="float32", kv_cache_gb=0.25, max_batch=16)
-        )
+        running = Running(EngineConfig(engine="vllm", model=str(tiny), dtype="float32", kv_cache_gb=0.25, max_batch=16))
         yield running
         running.close()
 

@@ -27,8 +27,8 @@ def test_options_that_do_not_fit(given: dict[str, Any], message: str) -> None:
 
 
 def test_no_tools_is_a_word() -> None:
-    assert GenerateConfig(model="m", tool="none").tool == ()  # type: ignore[arg-type]
-    assert GenerateConfig(model="m", tool="a:b").tool == ("a:b",)  # type: ignore[arg-type]
+    assert GenerateConfig(model="m", tool="none").tool == ()
+    assert GenerateConfig(model="m", tool="a:b").tool == ("a:b",)
 
 
 def test_the_rule_and_the_limits_are_those_given() -> None:

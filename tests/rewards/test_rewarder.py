@@ -13,7 +13,7 @@ from purify.rewards import Difference, Overlong, Rewarder, needs_sandbox, overlo
 from purify.rewards.answers import last_boxed, last_python_block, normalised
 from purify.sandbox.unsafe import Unsafe
 from purify.tasks import IoTest, Task
-from purify_schemas import Reward, Trajectory
+from purify_schemas import Reward, Segment, Step, Trajectory
 from tests.rewards.support import answered, task
 
 HERE = __name__
@@ -142,16 +142,20 @@ def test_a_reward_beyond_float32() -> None:
 @pytest.mark.parametrize(
     ("verifier", "why"),
     [
-        ("maths", "tasks.jsonl, row 3: verifier 'maths' is unknown; there are math, exact, unit_tests and module:function"),
-        ("unit_tests", "tasks.jsonl, row 3: the verifier unit_tests runs code and needs a sandbox"),
-        ("no_such:f", "tasks.jsonl, row 3: verifier no_such:f: ModuleNotFoundError: No module named 'no_such'; give module:function of an importable module (PYTHONPATH=. finds one in this folder)"),
-        (f"{HERE}:not_a_function", f"tasks.jsonl, row 3: verifier {HERE}:not_a_function: is no function; give module:function"),
+        ("maths", "verifier 'maths' is unknown; there are math, exact, unit_tests and module:function"),
+        ("unit_tests", "the verifier unit_tests runs code and needs a sandbox"),
+        (
+            "no_such:f",
+            "verifier no_such:f: ModuleNotFoundError: No module named 'no_such'; give module:function of an importable "
+            "module (PYTHONPATH=. finds one in this folder)",
+        ),
+        (f"{HERE}:not_a_function", f"verifier {HERE}:not_a_function: is no function; give module:function"),
     ],
-)  # fmt: skip
+)
 def test_verifiers_that_cannot_be_used_are_refused_before_the_run(verifier: str, why: str) -> None:
     with pytest.raises(PurifyError) as error:
         Rewarder(None, [task(), task(verifier=verifier, file="tasks.jsonl", row=3)], None)
-    assert str(error.value) == why
+    assert str(error.value) == f"tasks.jsonl, row 3: {why}"
 
 
 def test_the_default_verifier_is_named_without_a_row() -> None:
@@ -168,8 +172,8 @@ def test_which_tasks_need_a_sandbox() -> None:
 
 @pytest.mark.parametrize(
     ("length", "penalty"),
-    [(0, 0), (16384, 0), (16385, -1 / 4096), (17408, -0.25), (18432, -0.5), (20479, -4095 / 4096), (20480, -1), (30000, -1)],
-)  # fmt: skip
+    [(0, 0), (16384, 0), (16385, -1 / 4096), (17408, -0.25), (18432, -0.5), (20480, -1), (9**9, -1)],
+)
 def test_overlong_as_in_the_paper(length: int, penalty: float) -> None:
     assert overlong_penalty(length, 20480, 4096) == penalty
     assert Overlong(max_length=20480, buffer=4096, factor=2).penalty(length) == 2 * penalty
@@ -196,8 +200,7 @@ def test_overlong_counts_all_after_the_prompt() -> None:
 
 
 def test_overlong_needs_ids() -> None:
-    textual = answered("2").model_copy(update={"steps": [{}]})
-    textual = Trajectory.model_validate(textual.model_dump())
+    textual = answered("2").model_copy(update={"steps": [Step(reasoning=Segment(text="2"))]})
     shaped = Overlong(max_length=10, buffer=4)
     assert reward_of("exact", task("2"), textual, overlong=shaped) == (1, [("exact", 1)], None)
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 
 from purify.rewards.base import Verdict
-from purify.rewards.reports import passes, read_reports
-from purify.sandbox import Execution, Limits, Sandbox
+from purify.rewards.reports import Report, passes, read_reports
+from purify.sandbox import Execution, Limits, Sandbox, Session
 from purify.sandbox.bubblewrap import Bubblewrap
 from purify.sandbox.unsafe import Unsafe
 from purify.tasks import IoTest
@@ -72,7 +72,7 @@ CHEATS = {
     "no observation": "def f(x):\n    import solution\n    solution._observe = lambda *a: None\n    return 0",
     "prints reports": "print('\\n0 [0, true, [[0, 4]]]\\n0 [1, true, [[1, 6]]]')\ndef f(x): return 0",
     "patched json": "import json\njson.dumps = lambda *a: '[0, true, [[0, 4]]]'\ndef f(x): return 0",
-    "patched builtins": "import builtins\nbuiltins.isinstance = lambda *a: True\nbuiltins.bool = lambda x: True\ndef f(x): return 0",
+    "patched builtins": "import builtins\nbuiltins.isinstance = builtins.bool = lambda *a: True\ndef f(x): return 0",
     "exit handler": "import atexit, os\natexit.register(os._exit, 0)\ndef f(x): return 0",
     "finds the nonce, not the value": (
         "import sys\n"
@@ -98,7 +98,10 @@ def test_one_report_too_many_is_none() -> None:
     case = Case("_observe(0, f())", is_test=True, required=frozenset({0}))
     right = "\nn [0, true, [[0, 4]]]\n"
     observations = (lambda value: value == 4,)
-    reports = lambda text: read_reports(text, "n").get(0, [])  # noqa: E731
+
+    def reports(text: str) -> list[Report]:
+        return read_reports(text, "n").get(0, [])
+
     assert passes(case, reports(right), observations)
     assert not passes(case, reports(right * 2), observations)
     assert not passes(case, reports(""), observations)
@@ -108,22 +111,36 @@ def test_one_report_too_many_is_none() -> None:
         assert not passes(case, reports(f"n {broken}"), observations)
 
 
+HELPERS = """
+from solution import f
+def check(g):
+    assert g(2) == 4
+    assert g(0) == 0
+check(f)
+def test_a():
+    assert f(1) == 2
+def test_a():  # the later of two counts
+    assert f(3) == 6
+"""
+
+
 def test_test_functions_and_helpers(sandbox: OpenSandbox) -> None:
-    tests = "from solution import f\ndef check(g):\n    assert g(2) == 4\n    assert g(0) == 0\ncheck(f)\ndef test_a():\n    assert f(1) == 2\n"
-    assert share(run_tests(sandbox, "def f(x): return 2 * x", tests)) == (1, 1)
-    assert share(run_tests(sandbox, "def f(x): return 4", tests)) == (-1, 0)
-    assert share(
-        run_tests(
-            sandbox, "def f(x): return x * (3 - x) * 2 if x else 0", "def test_a():\n    assert f(1) == 4\n" + tests
-        )
-    ) == (-1, 2 / 3)
-    assert share(run_tests(sandbox, CHEATS["equals anything"], tests)) == (-1, 0)  # fmt: skip
+    assert share(run_tests(sandbox, "def f(x): return 2 * x", HELPERS)) == (1, 1)
+    assert share(run_tests(sandbox, "def f(x): return 4 if x < 3 else 6", HELPERS)) == (-1, 0.5)
+    assert share(run_tests(sandbox, CHEATS["equals anything"], HELPERS)) == (-1, 0)
+
+
+TEST_CASE = """
+import unittest
+class T(unittest.TestCase):
+    def test_a(self): self.assertEqual(f(2), 4)
+    def test_b(self): self.assertRaises(ZeroDivisionError, f, 0)
+"""
 
 
 def test_a_test_case(sandbox: OpenSandbox) -> None:
-    tests = "import unittest\nclass T(unittest.TestCase):\n    def test_a(self): self.assertEqual(f(2), 4)\n    def test_b(self): self.assertRaises(ZeroDivisionError, f, 0)\n"
-    assert share(run_tests(sandbox, "def f(x): return 8 // x", tests)) == (1, 1)
-    assert share(run_tests(sandbox, "def f(x): return 2 * x", tests)) == (-1, 0.5)
+    assert share(run_tests(sandbox, "def f(x): return 8 // x", TEST_CASE)) == (1, 1)
+    assert share(run_tests(sandbox, "def f(x): return 2 * x", TEST_CASE)) == (-1, 0.5)
 
 
 VALUES = """
@@ -190,7 +207,7 @@ class Broken:
     async def run(self, code: str, stdin: str = "", limits: Limits | None = None) -> Execution:
         return Execution("infra", "", "no server\nmore", None, 0.0)
 
-    async def session(self, limits: Limits | None = None) -> None:  # type: ignore[override]
+    async def session(self, limits: Limits | None = None) -> Session:
         raise NotImplementedError
 
     async def close(self) -> None:
@@ -198,5 +215,5 @@ class Broken:
 
 
 def test_a_failing_sandbox_is_no_wrong_answer() -> None:
-    verdict = run_tests(Broken, "def f(x): return 2 * x", TESTS)  # type: ignore[arg-type]
+    verdict = run_tests(Broken, "def f(x): return 2 * x", TESTS)
     assert verdict == Verdict(None, {}, "the sandbox failed: no server")

@@ -136,7 +136,7 @@ def test_external_tools_are_not_rolled_back() -> None:
 @pytest.mark.parametrize("chain", ["first", "cascade"])
 def test_online_edits_are_those_that_clean_makes(chain: str) -> None:
     """Where no later turn was sampled from a rewritten context, both modes give the same steps."""
-    config = SaarConfig(chain=chain)  # type: ignore[arg-type]
+    config = SaarConfig(chain=chain)
     steps = [failed("import zz", "one"), failed("print(c2)", "two"), good("print(c3)", "three"), talk()]
     purified, provenance = purify_trajectory(trajectory(*steps), config)
     rollback = run(steps, config)

@@ -19,8 +19,8 @@ def probe(what, action):
         print("BREACH", what, result)
 def syscall(number, *arguments):
     result = libc.syscall(ctypes.c_long(number), *[ctypes.c_long(a) if isinstance(a, int) else a for a in arguments])
-    assert result != -1 or ctypes.get_errno() in (errno.EPERM, errno.ENOSYS), ctypes.get_errno()
-    return result
+    refused = result == -1 and ctypes.get_errno() in (errno.EPERM, errno.ENOSYS)
+    return None if refused else f"call {{number}} got through"
 libc = ctypes.CDLL(None, use_errno=True)
 arm = os.uname().machine == "aarch64"
 """
@@ -57,7 +57,7 @@ ATTACKS: dict[str, Attack] = {
         "import time\nwhile True:\n    try: time.sleep(9)\n    except BaseException: pass", TIME, wall_s=0.5
     ),
     "ignoring_signals": Attack(
-        "import signal\nfor s in set(signal.Signals) - {9, 19}:\n    signal.signal(s, signal.SIG_IGN)\nwhile True: pass",
+        "import signal\nfor s in set(signal.Signals) - {9, 19}: signal.signal(s, signal.SIG_IGN)\nwhile True: pass",
         TIME,
         wall_s=0.5,
     ),
@@ -118,8 +118,8 @@ ATTACKS: dict[str, Attack] = {
     ),
     # Reading what is not its own
     "secrets_in_files": probing(
-        "for path in ({secret!r}, '/etc/shadow', '/etc/passwd', '/etc/hostname', '/proc/1/root', '/sys', '/run', '/var',\n"
-        "             '/home', '/root/.ssh', '/dev/mem', '/dev/kmsg', '/dev/vda', '/dev/tty', '/dev/fuse', '/dev/kvm'):\n"
+        "for path in ({secret!r}, '/etc/shadow', '/etc/passwd', '/etc/hostname', '/proc/1/root', '/sys', '/run',\n"
+        "    '/var', '/home', '/root/.ssh', '/dev/mem', '/dev/kmsg', '/dev/vda', '/dev/tty', '/dev/kvm'):\n"
         "    probe(path, lambda: os.listdir(path) if os.path.isdir(path) else open(path, 'rb').read(9))"
     ),
     "environment": probing(
@@ -148,8 +148,8 @@ ATTACKS: dict[str, Attack] = {
     ),
     # Changing what is not its own
     "writing_outside": probing(
-        "for folder in ('/', '/usr', '/usr/bin', '/dev', '/keeper', '/keeper/purify/sandbox/inside', '/etc', '/root', '/proc',\n"
-        "               os.path.dirname(os.__file__), os.path.dirname(__import__('numpy').__file__)):\n"
+        "for folder in ('/', '/usr', '/usr/bin', '/dev', '/keeper', '/keeper/purify/sandbox/inside', '/etc', '/root',\n"
+        "    '/proc', os.path.dirname(os.__file__), os.path.dirname(__import__('numpy').__file__)):\n"
         "    probe(folder, lambda: open(folder + '/planted', 'w'))\n"
         "    probe(folder, lambda: os.mkdir(folder + '/planted') or folder)\n"
         "    probe(folder, lambda: os.chmod(folder, 0o777) or folder)\n"
@@ -183,11 +183,11 @@ ATTACKS: dict[str, Attack] = {
     ),
     "kernel_interfaces": probing(
         "for name, x86, generic in (('bpf', 321, 280), ('perf_event_open', 298, 241), ('keyctl', 250, 219),\n"
-        "        ('add_key', 248, 217), ('userfaultfd', 323, 282), ('io_uring_setup', 425, 425), ('io_setup', 206, 0),\n"
-        "        ('kexec_load', 246, 104), ('init_module', 175, 105), ('memfd_secret', 447, 447), ('quotactl', 179, 60),\n"
-        "        ('name_to_handle_at', 303, 264), ('open_by_handle_at', 304, 265), ('personality', 135, 92),\n"
-        "        ('seccomp', 317, 277), ('landlock', 444, 444), ('syslog', 103, 116), ('reboot', 169, 142),\n"
-        "        ('settimeofday', 170 and 164, 170), ('sethostname', 170, 161), ('swapon', 167, 224), ('future', 600, 600)):\n"
+        "    ('add_key', 248, 217), ('userfaultfd', 323, 282), ('io_uring_setup', 425, 425), ('io_setup', 206, 0),\n"
+        "    ('kexec_load', 246, 104), ('init_module', 175, 105), ('memfd_secret', 447, 447), ('quotactl', 179, 60),\n"
+        "    ('name_to_handle_at', 303, 264), ('open_by_handle_at', 304, 265), ('personality', 135, 92),\n"
+        "    ('seccomp', 317, 277), ('landlock', 444, 444), ('syslog', 103, 116), ('reboot', 169, 142),\n"
+        "    ('settimeofday', 164, 170), ('sethostname', 170, 161), ('swapon', 167, 224), ('future', 600, 600)):\n"
         "    probe(name, lambda: syscall(generic if arm else x86, 0, 0, 0, 0, 0))"
     ),
     "typing_into_a_terminal": probing(
@@ -295,7 +295,8 @@ ATTACKS: dict[str, Attack] = {
         "sys.exit = quit = lambda *a: end(0)\nsys.stdout = sys.stderr = None\nraise ValueError",
     ),
     "an_exception_with_a_false_name": forging(
-        "class Meta(type):\n    __name__ = property(lambda self: '')\nclass Wrong(Exception, metaclass=Meta): pass\nraise Wrong",
+        "class Meta(type):\n    __name__ = property(lambda self: '')\n"
+        "class Wrong(Exception, metaclass=Meta): pass\nraise Wrong",
         "Wrong",
     ),
     "calling_what_the_frames_hold": forging(

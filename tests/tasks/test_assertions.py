@@ -28,7 +28,7 @@ from purify.tasks.assertions import split_tests
 )
 def test_an_assert_is_an_observation(source: str, asked: str, right: Any, wrong: Any) -> None:
     split = split_tests(source)
-    assert [(case.source, case.is_test, case.required) for case in split.cases] == [(asked, True, {0})]
+    assert [(case.source, case.is_test, case.required) for case in split.cases] == [(asked, True, frozenset({0}))]
     (passes,) = split.observations
     assert (passes(right), passes(wrong)) == (True, False)
 
@@ -79,8 +79,15 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize(
-    "source", ["", "f(1)", "def check(f): assert f(1) == 2", "class A:\n  def test_x(self): pass", "async def test_a(): pass"]
-)  # fmt: skip
+    "source",
+    [
+        "",
+        "f(1)",
+        "def check(f): assert f(1) == 2",
+        "class A:\n  def test_x(self): 0",
+        "async def test_a(): assert f(1)",
+    ],
+)
 def test_what_could_never_fail_is_refused(source: str) -> None:
     with pytest.raises(RejectedRecordError):
         split_tests(source)

@@ -165,7 +165,10 @@ def test_tests_of_a_function_become_asserts(tmp_path: Path) -> None:
         ({"prompt": "q", "tests": 3}, "tests are Python source, or pairs of input and output; these are neither"),
         ({"prompt": "q", "tests": "assert ("}, "tests are not Python ('(' was never closed, line 1)"),
         ({"prompt": "q", "tests": "import os"}, "tests contain nothing that asserts: any answer would pass them"),
-        ({"prompt": "q", "tests": "def test_a(tmp): assert f()"}, "test function test_a takes arguments (fixtures are not supported)"),
+        (
+            {"prompt": "q", "tests": "def test_a(tmp): assert f()"},
+            "test function test_a takes arguments (fixtures are not supported)",
+        ),
         ({"prompt": "q", "tests": {"inputs": ["1"], "outputs": []}}, "tests have 1 inputs and 0 outputs"),
         ({"prompt": "q", "tests": [{"input": "1"}]}, "a test has no 'output'"),
         ('{"prompt": "q", "answer": 1, "answer": 2}', "the key 'answer' is there twice; only one could be kept"),
@@ -174,7 +177,7 @@ def test_tests_of_a_function_become_asserts(tmp_path: Path) -> None:
         ('{"prompt": "q"', "not JSON: Expecting ',' delimiter (column 15)"),
         ("[" * 100_000, "JSON nested too deeply"),
     ],
-)  # fmt: skip
+)
 def test_bad_rows_have_a_reason_and_the_rest_goes_on(tmp_path: Path, row: object, why: str) -> None:
     assert reason(tmp_path, row) == why
 
@@ -193,16 +196,18 @@ def test_marks_blank_lines_and_line_ends(tmp_path: Path) -> None:
 
 
 def test_an_array(tmp_path: Path) -> None:
-    text = '\ufeff [\n {"prompt": "a", "answer": 1.0},\n {"prompt": "b", "prompt": "c"}, 7,{"prompt": "d"}\n]\n'
+    text = '\ufeff [\n {"prompt": "a", "answer": 1.0},\n {"prompt": "b", "prompt": 1}, 7,{"prompt": "d"}\n]\n'
     tasks, bad = read_tasks(write(tmp_path, text, "tasks.json"))
     assert [(t.row, t.answer, t.raw) for t in tasks] == [
         (0, "1.0", b'{"prompt": "a", "answer": 1.0}'),
         (3, None, b'{"prompt": "d"}'),
     ]
     assert bad == [
-        BadTask("tasks.json", 1, "the key 'prompt' is there twice; only one could be kept", b'{"prompt": "b", "prompt": "c"}'),
+        BadTask(
+            "tasks.json", 1, "the key 'prompt' is there twice; only one could be kept", b'{"prompt": "b", "prompt": 1}'
+        ),
         BadTask("tasks.json", 2, "a task is a JSON object, this is a plain value", b"7"),
-    ]  # fmt: skip
+    ]
 
 
 def test_lines_may_be_called_json(tmp_path: Path) -> None:
@@ -219,12 +224,24 @@ def test_lines_may_be_called_json(tmp_path: Path) -> None:
         ("tasks.jsonl", b"{}", "no row is a task (row 0: has no prompt and no messages); a row has at least a prompt"),
         ("tasks.json", b"[]", "no row is a task (there is no row in it); a row has at least a prompt"),
         ("tasks.csv", b"prompt\nq", "has the suffix '.csv'; a task file is one of .jsonl, .ndjson, .json, .parquet"),
-        ("tasks.json", b'[{"prompt": "a"},', "the JSON array is damaged at line 1, column 18 (Expecting value); mend it there"),
-        ("tasks.json", b'[{"prompt": "a"}\n{}]', "the JSON array is damaged at line 2, column 1 (no ',' or ']' after an element); mend it there"),
-        ("tasks.json", b'[{"prompt": "a"}] x', "the JSON array is damaged at line 1, column 19 (text after the array); mend it there"),
+        (
+            "tasks.json",
+            b'[{"prompt": "a"},',
+            "the JSON array is damaged at line 1, column 18 (Expecting value); mend it there",
+        ),
+        (
+            "tasks.json",
+            b'[{"prompt": "a"}\n{}]',
+            "the JSON array is damaged at line 2, column 1 (no ',' or ']' after an element); mend it there",
+        ),
+        (
+            "tasks.json",
+            b'[{"prompt": "a"}] x',
+            "the JSON array is damaged at line 1, column 19 (text after the array); mend it there",
+        ),
         ("tasks.json", b'[{"prompt": "\xff"}]', "not UTF-8 (byte 13); save it as UTF-8"),
     ],
-)  # fmt: skip
+)
 def test_files_that_are_refused(tmp_path: Path, name: str, content: bytes | None, why: str) -> None:
     path = tmp_path / name if content is None else write(tmp_path, content, name)
     with pytest.raises(PurifyError) as error:
@@ -256,20 +273,15 @@ def test_a_stored_trajectory_gives_its_task_back() -> None:
     assert stored_task(foreign) == Task(task_id="t", messages=task.messages, answer="3")
 
 
-LINES = st.lists(
-    st.one_of(
-        st.binary(max_size=30).filter(lambda raw: b"\n" not in raw),
-        st.dictionaries(
-            st.sampled_from(["prompt", "messages", "answer", "tests", "task_id", "verifier", "reward_model", "x"]),
-            st.recursive(
-                st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
-                lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["role", "content", "ground_truth", "inputs", "outputs"]), inner, max_size=3),
-                max_leaves=6,
-            ),
-        ).map(lambda row: json.dumps(row).encode()),
-    ),
-    max_size=8,
-)  # fmt: skip
+KEYS = st.sampled_from(["prompt", "messages", "answer", "tests", "task_id", "verifier", "reward_model", "x"])
+INNER_KEYS = st.sampled_from(["role", "content", "ground_truth", "inputs", "outputs"])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(INNER_KEYS, inner, max_size=3),
+    max_leaves=6,
+)
+ROWS = st.dictionaries(KEYS, VALUES).map(lambda row: json.dumps(row).encode())
+LINES = st.lists(st.binary(max_size=30).filter(lambda raw: b"\n" not in raw) | ROWS, max_size=8)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
