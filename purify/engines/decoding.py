@@ -140,7 +140,8 @@ class Decoder:
     def _retire(self, row: int) -> None:
         """Take a request out; its row keeps what it has computed, behind those that decode."""
         last = len(self._decoding) - 1
-        self._slots.hold(row, self._decoding[row].ids[:-1])
+        for moved in {row, last}:
+            self._slots.hold(moved, self._decoding[moved].ids[:-1])
         self._slots.swap(row, last)
         self._decoding[row] = self._decoding[last]
         self._decoding.pop()

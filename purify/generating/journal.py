@@ -21,10 +21,9 @@ class Journal:
     def __init__(self, folder: Path, schema: pa.Schema) -> None:
         folder.mkdir(exist_ok=True)
         self._schema = schema
-        earlier = sorted(folder.glob("*.arrows"))
-        self.rows = {id: batch for path in earlier for id, batch in _batches(path)}
-        """trajectory_id -> its record batch, which lies in the file until it is looked at."""
-        self._path = folder / f"{len(earlier):05d}.arrows"
+        self.rows = read_journal(folder)
+        """What earlier runs have written; on leaving, what this one has written too."""
+        self._path = folder / f"{len(list(folder.glob('*.arrows'))):05d}.arrows"
         self._file = pa.OSFile(str(self._path), "wb")
         self._writer = pa.ipc.new_stream(self._file, schema)
 
@@ -43,6 +42,11 @@ class Journal:
         os.fsync(self._file.fileno())
         self._file.close()
         self.rows.update(_batches(self._path))
+
+
+def read_journal(folder: Path) -> dict[str, pa.RecordBatch]:
+    """trajectory_id -> its record batch, which lies in its file until it is looked at. A run may be writing there."""
+    return {id: batch for path in sorted(folder.glob("*.arrows")) for id, batch in _batches(path)}
 
 
 def _batches(path: Path) -> list[tuple[str, pa.RecordBatch]]:

@@ -71,7 +71,7 @@ class Child:
         report = asyncio.ensure_future(self._line())
         try:
             await asyncio.wait({ended, report}, return_when=asyncio.FIRST_COMPLETED)
-            if not ended.done():
+            if not ended.done() and report.result().endswith(b"\n"):
                 self._send({})
                 execution = self._judge(cell, {"exit": 0, "limit": None}, report.result(), limits)
                 return execution, _account(report.result(), cell.token) is not None

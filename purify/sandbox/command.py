@@ -50,22 +50,26 @@ def bwrap_command(bwrap: str, requests: int, seccomp: int, info: int, block: int
     their own; otherwise it maps the one user that runs it.
     """
     uid = str(PROGRAM_UID if block is None else KEEPER_UID)
-    arguments = [bwrap, "--unshare-all", "--unshare-user", "--uid", uid, "--gid", uid, "--hostname", "sandbox"]
-    arguments += ["--clearenv", "--new-session", "--die-with-parent", "--cap-drop", "ALL"]
+    arguments = [bwrap, *isolation(), "--uid", uid, "--gid", uid, "--seccomp", str(seccomp), "--info-fd", str(info)]
     for capability in _KEEPER_CAPABILITIES:
         arguments += ["--cap-add", f"CAP_{capability}"]
+    if block is not None:
+        arguments += ["--userns-block-fd", str(block)]
+    return [*arguments, "--", interpreter(), "-s", "-P", "-c", _BOOT, str(requests), *map(str, site_packages())]
+
+
+def isolation() -> list[str]:
+    """Namespaces, environment and file system: what every process inside has in common."""
+    arguments = ["--unshare-all", "--unshare-user", "--hostname", "sandbox"]
+    arguments += ["--clearenv", "--new-session", "--die-with-parent", "--cap-drop", "ALL"]
     for name, value in _ENVIRONMENT.items():
         arguments += ["--setenv", name, value]
     arguments += [*_system(), *_python(), *_devices()]
     arguments += ["--proc", "/proc", "--dir", "/tmp", "--ro-bind", str(INSIDE), "/keeper/purify/sandbox/inside"]
-    arguments += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp"]
-    arguments += ["--seccomp", str(seccomp), "--info-fd", str(info)]
-    if block is not None:
-        arguments += ["--userns-block-fd", str(block)]
-    return [*arguments, "--", _interpreter(), "-s", "-P", "-c", _BOOT, str(requests), *map(str, site_packages())]
+    return [*arguments, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp"]
 
 
-def _interpreter() -> str:
+def interpreter() -> str:
     """The interpreter itself, not the virtual environment's link to it."""
     return os.path.realpath(sys.executable)
 

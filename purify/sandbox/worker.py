@@ -34,6 +34,11 @@ class Worker:
         """As the host counts: the first process of the worker's PID namespace; with it all others end."""
         return self._bwrap.first_pid if self._bwrap else None
 
+    @property
+    def ready(self) -> bool:
+        """Whether children have been forked ahead."""
+        return bool(self._spares)
+
     async def ensure_started(self) -> None:
         """Raises `PurifyError` where bwrap is missing or may not isolate."""
         async with self._starting:

@@ -17,7 +17,7 @@ from purify.tasks.task import Task, Tests
 from purify.tasks.tests_field import holds_tests, read_tests
 from purify_schemas import Message
 
-_ROLES = frozenset({"system", "user", "assistant", "tool"})
+_ROLES = ("assistant", "system", "tool", "user")
 _MEDIA = ("images", "videos", "audios")
 
 
@@ -84,7 +84,7 @@ def _message(value: object, path: str) -> Message:
     rest = {key: item for key, item in value.items() if item is not None}
     role = rest.pop("role", None)
     if role not in _ROLES:
-        raise RejectedRecordError(f"{path}.role is {role!r}, expected one of {', '.join(sorted(_ROLES))}")
+        raise RejectedRecordError(f"{path}.role is {role!r}, expected one of {', '.join(_ROLES)}")
     calls = rest.pop("tool_calls", None) or None
     content = _content(rest.pop("content", None), path)
     if content is None and calls is None:

@@ -5,3 +5,8 @@ can be downloaded, and says nothing about real models.
 
     purify toy -o toy/ && purify generate toy/train.jsonl -o rollouts/ --model toy/model
 """
+
+from purify.toy.config import ToyConfig
+from purify.toy.folder import ToyReport, make_toy
+
+__all__ = ["ToyConfig", "ToyReport", "make_toy"]

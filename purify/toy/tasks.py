@@ -1,6 +1,6 @@
 """Tasks drawn from the families, and the JSONL files that `purify generate` reads.
 
-One line: {"task_id": "train-00000", "prompt": "What is 7 to the ...", "answer": "12", "verifier": "math", "family": "power"}
+One line: {"task_id": "train-00000", "prompt": "What is 7 to ...", "answer": "12", "verifier": "math", "family": "power"}
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Task(NamedTuple):
 
 
 class Split(NamedTuple):
-    """Tasks that share none: to sample from, to evaluate on. `taken` are the keys of both; demonstrations avoid them."""
+    """Tasks to sample from and tasks to evaluate on. `taken` are the keys of both; demonstrations avoid them."""
 
     train: list[Task]
     held_out: list[Task]

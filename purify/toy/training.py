@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -36,8 +37,8 @@ class Progress(Protocol):
 def require_torch() -> None:
     """Raises `PurifyError` with the command that installs what is missing."""
     try:
-        import torch
-        import transformers  # noqa: F401
+        import_module("torch")
+        import_module("transformers")
     except ImportError as error:
         raise PurifyError(
             f"toy needs torch and transformers ({error}); install them with: pip install 'purify-trajectories[train]'"
@@ -113,7 +114,7 @@ def accumulate(model: Any, batch: Sequence[Encoded]) -> float:
     total = 0.0
     for start in range(0, len(batch), AT_ONCE):
         loss = summed_loss(model, batch[start : start + AT_ONCE]) / tokens
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         total += loss.item()
     return total
 

@@ -33,6 +33,11 @@ def reward_of(verifier: str | None, given: Task, trajectory: Trajectory, **more:
     return asyncio.run(work())
 
 
+def single(value: float) -> float:
+    """As a float32 holds it."""
+    return Reward(name="", value=value).value
+
+
 @pytest.mark.parametrize(
     ("text", "boxed"),
     [
@@ -112,8 +117,11 @@ def test_functions_of_the_user() -> None:
     assert reward_of(name, task(), answered("4")) == (1, [(name, 1)], None)
     assert reward_of(name, task(), answered("3")) == (-1, [(name, 0)], None)
     name = f"{HERE}:in_parts"
-    tenth = Reward(name="x", value=0.1).value
-    assert reward_of(name, task(), answered("3")) == (tenth, [(name, tenth), ("accuracy", 1), ("style", -0.5)], None)
+    assert reward_of(name, task(), answered("3")) == (
+        single(0.1),
+        [(name, single(0.1)), ("accuracy", 1), ("style", -0.5)],
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -240,8 +248,8 @@ def again(rows: Sequence[Trajectory], overlong: Overlong | None = None) -> tuple
 
 def test_stored_rewards_are_found_again_from_the_text_alone() -> None:
     rows = stored()
-    assert [row.reward for row in rows] == [1, 1, -1, Reward(name="x", value=-1 - 2 / 3).value]
-    assert [part.value for part in rows[2].rewards] == [0.5]
+    assert [row.reward for row in rows] == [1, 1, -1, single(single(-2 / 3) - 1)]
+    assert [part.value for part in rows[2].rewards] == [0.5, 0]
     assert again(rows) == (4, 4, 0, [])
     assert again(rows, Overlong(max_length=6, buffer=3)) == (4, 4, 0, [])
 

@@ -145,6 +145,7 @@ def test_tests_of_a_function_become_asserts(tmp_path: Path) -> None:
             {"prompt": [{"role": "human", "content": "q"}]},
             "prompt[0].role is 'human', expected one of assistant, system, tool, user",
         ),
+        ({"prompt": [{"role": []}]}, "prompt[0].role is [], expected one of assistant, system, tool, user"),
         ({"prompt": [{"role": "user"}]}, "prompt[0].content is missing"),
         ({"prompt": [{"role": "user", "content": 3}]}, "prompt[0].content is no text"),
         (
@@ -284,7 +285,7 @@ ROWS = st.dictionaries(KEYS, VALUES).map(lambda row: json.dumps(row).encode())
 LINES = st.lists(st.binary(max_size=30).filter(lambda raw: b"\n" not in raw) | ROWS, max_size=8)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lines=LINES)
 def test_every_line_is_a_task_or_reported(tmp_path: Path, lines: list[bytes]) -> None:
     path = write(tmp_path, b"\n".join([b'{"prompt": "first", "task_id": "first"}', *lines]))

@@ -24,7 +24,7 @@ class Notebook:
         self._cells += 1
         file = f"<cell {self._cells}>"
         source = code.encode("utf-8", "surrogatepass")
-        text = source.decode("utf-8", "replace")
+        text = source.decode("utf-8", "replace") + "\n"  # carets are placed by it
         linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
         parts = _split(source, file)
         ended = Ended(None, 0)
