@@ -1,6 +1,6 @@
 """Calls a second and latency of the sandbox, beside cold interpreters and a bare fork, in one run.
 
-python -m benchmarks.sandbox                # 300 warm and 30 cold calls of each kind
+python -m benchmarks.sandbox                # 200 warm and 10 cold calls of each kind
 """
 
 from __future__ import annotations
@@ -125,8 +125,8 @@ async def main(calls: int, cold_calls: int, workers: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--calls", type=int, default=300)
-    parser.add_argument("--cold-calls", type=int, default=30)
+    parser.add_argument("--calls", type=int, default=200)
+    parser.add_argument("--cold-calls", type=int, default=10)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
     asyncio.run(main(arguments.calls, arguments.cold_calls, arguments.workers))

@@ -169,8 +169,8 @@ class Slots:
         taken = source if own else oldest
         if taken != source:
             self._copy(source, taken, shared[source])
+        self.hold(taken, ids[: shared[source]])
         self.swap(taken, row)
-        self.hold(row, ids[: shared[source]])
         return shared[source]
 
     def swap(self, a: int, b: int) -> None:

@@ -46,7 +46,7 @@ class MathVerifier:
     def __init__(self, limits: MathLimits | None = None, workers: int = 2) -> None:
         """Raises `PurifyError` where math-verify is not installed."""
         if find_spec("math_verify") is None:
-            raise PurifyError("the verifier math needs math-verify: pip install 'purify-trajectories[math]'")
+            raise PurifyError("the verifier math needs math-verify: pip install 'purify-trajectories[generate]'")
         self._limits = limits or MathLimits()
         self._free = asyncio.Semaphore(workers)
         self._idle: list[Process] = []

@@ -6,7 +6,8 @@ passes nothing; objects that equal everything are no plain values and pass nothi
 
 What is left: `assert f(x)` and the like ask for a truth that can be guessed; comparisons of two computed values, loops,
 `with` and TestCase methods are decided in the interpreter of the code under test. Code that digs the nonce out of the
-frames above it could forge those. Prefer asserts on values, or input and output.
+frames above it could forge those: under bubblewrap it must then still come to a regular end, elsewhere `os._exit(0)`
+will do (a test shows both). Prefer asserts on values, or input and output.
 """
 
 from __future__ import annotations

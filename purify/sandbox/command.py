@@ -99,7 +99,8 @@ def _system() -> list[str]:
 
 def _python() -> list[str]:
     arguments: list[str] = []
-    for path in (Path(sys.base_prefix).resolve(), Path(sys.base_exec_prefix).resolve(), *site_packages()):
+    prefixes = (Path(sys.base_prefix).resolve(), Path(sys.base_exec_prefix).resolve())
+    for path in dict.fromkeys((*prefixes, *site_packages())):
         if not path.is_relative_to("/usr"):
             for parent in reversed(path.parents[:-1]):
                 # bwrap would copy the host's mode: below a closed /root a program could not read its own interpreter.

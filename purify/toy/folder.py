@@ -29,7 +29,7 @@ from purify.toy.training import Progress, new_policy, require_torch, warm_start
 
 CARD = Path(__file__).with_name("card.md")
 NAMES = {"model", "train.jsonl", "held_out.jsonl", "README.md", "toy.json"}
-TOKENIZER_DIALOGUES = 1000
+TOKENIZER_DIALOGUES = 500
 _LAST = 10
 
 
@@ -90,8 +90,7 @@ def _fill(folder: Path, config: ToyConfig, progress: Progress) -> ToyReport:
     model = new_policy(tokenizer, config.seed)
     counted = _Counted(encode(tokenizer, dialogue) for dialogue in _dialogues(split, config))
     losses = warm_start(model, counted, config, progress)
-    model.save_pretrained(folder / "model")
-    tokenizer.save_pretrained(folder / "model")
+    save(model, tokenizer, folder / "model")
     for name in ("train", "held_out"):
         (folder / f"{name}.jsonl").write_text(task_lines(getattr(split, name), name))
     last = losses[-_LAST:]
@@ -108,6 +107,20 @@ def _fill(folder: Path, config: ToyConfig, progress: Progress) -> ToyReport:
     (folder / "README.md").write_text(_card(report))
     (folder / "toy.json").write_bytes(orjson.dumps(report.model_dump(), option=orjson.OPT_INDENT_2) + b"\n")
     return report
+
+
+def save(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Hugging Face format, without the bar that transformers draws for the one file of weights."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        model.save_pretrained(folder)
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+    tokenizer.save_pretrained(folder)
 
 
 def _dialogues(split: Split, config: ToyConfig) -> Iterator[list[dict[str, Any]]]:

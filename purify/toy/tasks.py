@@ -1,6 +1,6 @@
 """Tasks drawn from the families, and the JSONL files that `purify generate` reads.
 
-One line: {"task_id": "train-00000", "prompt": "What is 7 to ...", "answer": "12", "verifier": "math", "family": "power"}
+One line: {"task_id": "train-00000", "prompt": "What is ...", "answer": "12", "verifier": "math", "family": "power"}
 """
 
 from __future__ import annotations

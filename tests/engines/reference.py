@@ -17,14 +17,15 @@ def plain_model(folder: Path) -> Any:
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    return AutoModelForCausalLM.from_pretrained(folder).eval()
+    # In double precision: what is left of a difference is the engine's own.
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64).eval()
 
 
 def distributions(folder: Path, prompt: list[int], generated: list[int], sampling: Sampling) -> torch.Tensor:
     """log p of every token, [generated, vocabulary], after temperature, top-k and top-p."""
     with torch.inference_mode():
         logits = plain_model(folder)(torch.tensor([prompt + generated])).logits[0, len(prompt) - 1 : -1]
-    logprobs = (logits.double() / (sampling.temperature or 1)).log_softmax(-1)
+    logprobs = (logits / (sampling.temperature or 1)).log_softmax(-1)
     if sampling.temperature == 0:
         return logprobs
     for row in logprobs:

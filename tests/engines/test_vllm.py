@@ -56,7 +56,11 @@ class Running:
     def __init__(self, config: EngineConfig) -> None:
         self.config = config
         self.runner = asyncio.Runner()
-        self.engine: Any = self.runner.run(load_engine(config))
+        try:
+            self.engine: Any = self.runner.run(load_engine(config))
+        except BaseException:
+            self.runner.close()
+            raise
 
     def generate(self, *samplings: Sampling, prompt: list[int] = PROMPT) -> list[Any]:
         async def all_at_once() -> list[Any]:

@@ -158,4 +158,4 @@ def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "math_verify", None)
     with pytest.raises(PurifyError) as error:
         MathVerifier()
-    assert str(error.value) == "the verifier math needs math-verify: pip install 'purify-trajectories[math]'"
+    assert str(error.value) == "the verifier math needs math-verify: pip install 'purify-trajectories[generate]'"

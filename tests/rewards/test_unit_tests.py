@@ -93,6 +93,18 @@ def test_cheats_pass_nothing(sandbox: OpenSandbox, answer: str) -> None:
     assert share(verdict) == (-1, 0)
 
 
+FORGES_TRUTH = CHEATS["finds the nonce, not the value"].replace("[[{index}, 0]]", "[[{index}, true]]")
+
+
+def test_forged_reports_of_code_that_leaves_count_for_nothing() -> None:
+    """Only where the sandbox proves that a program came to its end: elsewhere exit code 0 is all there is."""
+    if shutil.which("bwrap") is None:
+        pytest.skip("needs bubblewrap")
+    tests = "assert f(2) > 0\nassert f(3) > 0\n"
+    assert share(run_tests(functools.partial(Bubblewrap, workers=1), FORGES_TRUTH, tests, QUICK)) == (-1, 0)
+    assert share(run_tests(functools.partial(Unsafe, workers=1), FORGES_TRUTH, tests, QUICK)) == (1, 1)
+
+
 def test_one_report_too_many_is_none() -> None:
     case = Case("_observe(0, f())", is_test=True, required=frozenset({0}))
     right = "\nn [0, true, [[0, 4]]]\n"

@@ -6,6 +6,7 @@ probe print one line for whatever they could do, so that the expected output of 
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 PROBE = """
@@ -45,6 +46,7 @@ def forging(code: str, error_type: str = "early_exit") -> Attack:
     return Attack(code, ("error", error_type))
 
 
+NULL_IN_CODE = "SyntaxError" if sys.version_info >= (3, 11, 4) else "ValueError"
 TIME = ("timeout", "TimeLimit")
 
 ATTACKS: dict[str, Attack] = {
@@ -271,7 +273,7 @@ ATTACKS: dict[str, Attack] = {
     "huge_integer_text": Attack("print(10 ** 10 ** 5)", ("error", "ValueError"), ""),
     "bad_utf8": Attack("import os\nos.write(1, b'a\\xff\\xfeb')", ("ok", None), "a\ufffd\ufffdb"),
     "null_in_output": Attack("print('a\\0b')", ("ok", None), "a\0b\n"),
-    "null_in_code": Attack("print(1)\0", ("error", "SyntaxError"), ""),
+    "null_in_code": Attack("print(1)\0", ("error", NULL_IN_CODE), ""),
     "surrogate_in_code": Attack("print('\ud800')", ("error", "SyntaxError"), ""),
     "surrogate_in_output": Attack("print(chr(0xd800))", ("error", "UnicodeEncodeError")),
     # Lying about the end
