@@ -51,7 +51,9 @@ def _print(dataset: Dataset, config: GenerateConfig) -> None:
         )
     if rewarded := counts.get("rewarded", 0):
         say(f"{counts.get('reward_positive', 0):,} of {rewarded:,} rewarded trajectories have a positive reward")
-    elif manifest.rows:
+    if problems := counts.get("reward_problems", 0):
+        warn(f"{problems:,} trajectories could not be rewarded; the reason is `reward_problem` in their `extra`")
+    elif manifest.rows and not rewarded:
         warn("no trajectory has a reward: no task names an answer and a verifier (see --verifier)")
     if manifest.rejected:
         warn(f"{manifest.rejected:,} task(s) could not be used; they are in {dataset.path}/rejected/ with the reason")

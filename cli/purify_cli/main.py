@@ -10,7 +10,7 @@ import sys
 import typer
 
 from purify.errors import PurifyError
-from purify_cli import clean, doctor, generate, import_, inspect, schema, stats, verify
+from purify_cli import clean, doctor, generate, import_, inspect, schema, stats, toy, verify
 
 app = typer.Typer(
     name="purify",
@@ -33,6 +33,7 @@ app.command("stats")(stats.command)
 app.command("verify")(verify.command)
 app.command("schema")(schema.command)
 app.command("doctor")(doctor.command)
+app.command("toy")(toy.command)
 
 
 def run() -> None:

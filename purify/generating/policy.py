@@ -51,7 +51,7 @@ async def open_sampler(config: GenerateConfig, tasks: Sequence[Task], file: str)
         tools = {tool.name: tool for tool in _tools(config, sandbox)}
         shown = [tool.definition for tool in tools.values()] if config.call_format == "hermes" else []
         template = ChatTemplate(tokenizer, config.model, shown)
-        rewarder = Rewarder(config.verifier, tasks, sandbox, _overlong(config))
+        rewarder = Rewarder(config.verifier, tasks, sandbox, _overlong(config), limits=config.limits)
         stack.push_async_callback(rewarder.close)
         engine = await load_engine(config)
         stack.push_async_callback(engine.close)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,14 +13,13 @@ from purify.digests import digest
 from purify.errors import PurifyError
 from purify.generating.agent import Agent
 from purify.generating.config import GenerateConfig
+from purify.rewards import Rewarder
 from purify.saar.config import SaarConfig
 from purify.saar.online import Rollback
 from purify.saar.rows import is_drawn
 from purify.saar.similarity import Similarity
 from purify.tasks import Task
-from purify_schemas import Message, Reward, Source, Step, ToolState, Trajectory
-
-RewardOf = Callable[[Task, Trajectory], Awaitable[tuple[float | None, list[Reward]]]]
+from purify_schemas import Message, Source, Step, ToolState, Trajectory
 
 
 class Sample(NamedTuple):
@@ -51,7 +50,7 @@ class Sampler:
     config: GenerateConfig
     rule: SaarConfig
     similarity: Similarity
-    reward_of: RewardOf
+    rewarder: Rewarder
     source: Source
 
     async def run(
@@ -110,8 +109,12 @@ class Sampler:
             extra=sample.task.stored(),
             provenance=rollback.provenance() if self.config.saar else None,
         )
-        reward, parts = await self.reward_of(sample.task, trajectory)
-        return trajectory.model_copy(update={"reward": reward, "rewards": parts})
+        reward, parts = await self.rewarder(sample.task, trajectory)
+        told: dict[str, object] = {"reward": reward, "rewards": parts}
+        if problem := self.rewarder.problems.pop(trajectory.trajectory_id, None):
+            known = orjson.loads(trajectory.extra) if trajectory.extra else {}
+            told["extra"] = orjson.dumps({**known, "reward_problem": problem}).decode()
+        return trajectory.model_copy(update=told)
 
     def _prompt(self, task: Task) -> list[int]:
         """The ids of a task's prompt. Raises `PurifyError` if it cannot be rendered, or leaves the model no room."""

@@ -142,6 +142,8 @@ def _count(table: pa.Table, sink: ShardSink) -> None:
     if table.column("reward")[0].is_valid:
         sink.counts["rewarded"] += 1
         sink.counts["reward_positive"] += table.column("reward")[0].as_py() > 0
+    elif '"reward_problem":' in (table.column("extra")[0].as_py() or ""):
+        sink.counts["reward_problems"] += 1
     if "provenance" in table.column_names:
         sink.counts.update(_edits(table))
 

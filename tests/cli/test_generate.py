@@ -116,7 +116,7 @@ def test_a_sandbox_that_cannot_start(tmp_path: Path, model: Path, tasks: Path) -
 
 
 def test_a_server_that_is_not_there(tmp_path: Path, model: Path, tasks: Path) -> None:
-    options = ["--model", model, "--engine", "server", "--url", "http://127.0.0.1:9/v1", "--tool", "none"]
+    options = ["--model", str(model), "--engine", "server", "--url", "http://127.0.0.1:9/v1", "--tool", "none"]
     said = one_line(tasks, "-o", tmp_path / "out", *options)
     assert "127.0.0.1:9" in said
 
