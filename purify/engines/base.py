@@ -23,6 +23,7 @@ class Sampling:
 
     max_tokens: int
     temperature: float = 1.0
+    """0: greedy. The log-probs are then those at temperature 1, without top-p and top-k, as vLLM gives them."""
     top_p: float = 1.0
     top_k: int = 0
     """0: all tokens."""
@@ -54,6 +55,7 @@ class Engine(Protocol):
     async def generate(self, token_ids: Sequence[int], sampling: Sampling) -> Generation:
         """Continue `token_ids`.
 
+        Only `sampling` decides when it ends: the model's own end tokens are none unless they are stop ids.
         Raises `ValueError` if prompt + `max_tokens` exceed `max_length`, `EngineError` if the engine is beyond use.
         """
         ...
@@ -71,6 +73,8 @@ def check_room(token_ids: Sequence[int], sampling: Sampling, max_length: int) ->
     """Raises `ValueError` for a request that no engine can fulfil."""
     if not token_ids or sampling.max_tokens < 1:
         raise ValueError("a request needs a token to continue and at least one to generate")
+    if 0 < sampling.temperature < 0.01:
+        raise ValueError(f"temperature {sampling.temperature} is neither 0 (greedy) nor at least 0.01, as vLLM asks")
     if len(token_ids) + sampling.max_tokens > max_length:
         raise ValueError(
             f"{len(token_ids):,} tokens and {sampling.max_tokens:,} more exceed the engine's {max_length:,}"

@@ -26,7 +26,7 @@ class EngineConfig(BaseModel):
     )
     device: str = Field(default="auto", description="Of the transformers engine: auto, cpu, cuda, cuda:1.")
     max_model_len: int | None = Field(
-        default=None, ge=2, description="Tokens of prompt and response together (default: the model's context)."
+        default=None, ge=16, description="Tokens of prompt and response together (default: the model's context)."
     )
     max_batch: int = Field(
         default=64, ge=1, description="Sequences decoded at once by the transformers and vllm engines; others wait."

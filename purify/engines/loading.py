@@ -41,7 +41,7 @@ def load_tokenizer(config: EngineConfig) -> Any:
         from transformers import AutoTokenizer
     except ImportError:
         raise PurifyError(
-            "reading a tokenizer needs transformers; install it with: pip install 'purify-trajectories[transformers]'"
+            "reading a tokenizer needs transformers; install it with: pip install 'purify-trajectories[generate]'"
         ) from None
     name = config.tokenizer_name
     folder = _folder(name)

@@ -86,6 +86,12 @@ class ServerEngine:
 
     async def check(self, max_model_len: int | None) -> None:
         """Learn the model's context, and try out what is relied upon. Raises `PurifyError` if the server is unfit."""
+        try:
+            await self._check(max_model_len)
+        except (KeyError, IndexError, TypeError, AttributeError):
+            raise PurifyError(f"{self._url}: the server does not answer as vLLM does; is this its address?") from None
+
+    async def _check(self, max_model_len: int | None) -> None:
         self.max_length = await self._context(max_model_len)
         choice = await self._try_out(temperature=1.0)
         if choice.get("token_ids") is None or choice.get("prompt_token_ids", _PROBE) != _PROBE:
@@ -115,12 +121,12 @@ class ServerEngine:
         return choice
 
     async def _complete(self, token_ids: Sequence[int], sampling: Sampling, **more: Any) -> dict[str, Any]:
-        from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+        from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential, wait_random
 
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(_TransientError),
             stop=stop_after_attempt(self._attempts),
-            wait=wait_exponential_jitter(initial=0.25, max=5.0, jitter=0.25),
+            wait=wait_exponential(multiplier=0.25, max=5.0) + wait_random(0, 0.25),
             reraise=True,
         )
         body = self._body(token_ids, sampling, **more)
@@ -144,10 +150,10 @@ class ServerEngine:
 
         try:
             response = await self._client.request(method, f"{self._url}/{path}", json=body)
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise PurifyError(f"{self._url}: not an address ({reason(error)})") from None
         except httpx.TransportError as error:
             raise _TransientError(reason(error)) from None
-        except httpx.InvalidURL as error:
-            raise PurifyError(f"{self._url}: not an address ({error})") from None
         if response.status_code in _BUSY:
             raise _TransientError(f"{response.status_code} {response.reason_phrase}")
         if response.is_error:
@@ -202,7 +208,7 @@ async def load_server(config: EngineConfig) -> ServerEngine:
         import tenacity  # noqa: F401
     except ImportError:
         raise PurifyError(
-            "engine server needs httpx and tenacity; install them with: pip install 'purify-trajectories[server]'"
+            "engine server needs httpx and tenacity; install them with: pip install 'purify-trajectories[generate]'"
         ) from None
     if config.url is None:
         raise PurifyError("engine server needs --url, as http://localhost:8000/v1")

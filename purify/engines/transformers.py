@@ -154,7 +154,7 @@ def _load(config: EngineConfig) -> TransformersEngine:
     except ImportError:
         raise PurifyError(
             "engine transformers needs torch and transformers; "
-            "install them with: pip install 'purify-trajectories[transformers]'"
+            "install them with: pip install 'purify-trajectories[generate]'"
         ) from None
     tokenizer = load_tokenizer(config)
     device = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"

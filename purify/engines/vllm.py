@@ -72,13 +72,8 @@ class VllmEngine:
             raise PurifyError(NO_TEMPERATURE)
         # It always generates a token. Where there is no room for one, the last id is scored as if it were generated.
         full = len(token_ids) == self.max_length
-        parameters = SamplingParams(
-            max_tokens=1,
-            prompt_logprobs=0,
-            detokenize=False,
-            ignore_eos=True,
-            logprob_token_ids=[token_ids[-1]] if full else None,
-        )
+        last = {"logprob_token_ids": [token_ids[-1]]} if full else {}
+        parameters = SamplingParams(max_tokens=1, prompt_logprobs=0, detokenize=False, ignore_eos=True, **last)
         prompt = list(token_ids[:-1]) if full else list(token_ids)
         output = await self._ask(prompt, parameters)
         scores = [at and at[token].logprob for token, at in zip(prompt, output.prompt_logprobs, strict=True)]

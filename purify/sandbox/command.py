@@ -38,7 +38,7 @@ _ENVIRONMENT = {
 
 # What the keeper needs to make namespaces and the supervisor to end them; in this user namespace only, and dropped
 # before a program starts.
-_KEEPER_CAPABILITIES = ("SYS_ADMIN", "SETUID", "SETGID", "SETPCAP", "KILL", "SYS_PTRACE")
+_KEEPER_CAPABILITIES = ("SYS_ADMIN", "SYS_CHROOT", "SETUID", "SETGID", "SETPCAP", "KILL", "SYS_PTRACE")
 
 PREINSTALLED = ("numpy", "sympy", "mpmath")
 

@@ -64,7 +64,10 @@ class Worker:
 
     def fork(self, kind: bytes = PROGRAM) -> Child:
         """Ask the keeper for a child. Raises `ChildLostError` if it is gone."""
-        child = Child()
+        try:
+            child = Child()
+        except OSError as error:  # too many open files
+            raise ChildLostError(str(error)) from None
         try:
             if self._requests is None:
                 raise ChildLostError("the worker is not running")

@@ -10,14 +10,18 @@ import torch
 
 from purify.engines import Generation, Sampling
 
+ROUNDING = 5e-5
+"""How far float32 may be off: a plain pass of this model in float32, too, is by 2e-5 at temperature 1, 3e-5 at 0.7."""
+
 
 @cache
 def plain_model(folder: Path) -> Any:
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    # In double precision: what is left of a difference is the engine's own.
+    torch.set_num_threads(1)  # tests run beside each other, and the model is tiny
+    logging.disable_progress_bar()
+    # In double precision, so that a difference is the engine's own.
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64).eval()
 
 
@@ -26,7 +30,7 @@ def distributions(folder: Path, prompt: list[int], generated: list[int], samplin
     with torch.inference_mode():
         logits = plain_model(folder)(torch.tensor([prompt + generated])).logits[0, len(prompt) - 1 : -1]
     logprobs = (logits / (sampling.temperature or 1)).log_softmax(-1)
-    if sampling.temperature == 0:
+    if sampling.temperature == 0 or (not sampling.top_k and sampling.top_p == 1):
         return logprobs
     for row in logprobs:
         order = row.argsort(descending=True).tolist()

@@ -218,11 +218,12 @@ ATTACKS: dict[str, Attack] = {
         "probe('bind', lambda: socket.socket(socket.AF_UNIX).bind('\\0mine') or 1)"
     ),
     "killing_others": Attack(
-        "import os, signal\nfor pid in (1, os.getppid(), -1, *range(3, 300)):\n"
+        "import os, signal\nfor pid in (1, -1, *range(3, 300)):\n"
         "    try: os.kill(pid, signal.SIGKILL)\n    except OSError: pass\nprint('contained')",
         ("ok", None),
         CONTAINED,
     ),
+    "killing_its_process_group": Attack("import os\nos.kill(0, 9)", ("error", "signal_SIGKILL"), ""),
     "message_queues": probing(
         "probe('semget', lambda: syscall(190 if arm else 64, 5, 1, 0o1600))\n"
         "probe('msgget', lambda: syscall(186 if arm else 68, 5, 0o1600))\n"

@@ -10,8 +10,7 @@ import struct
 from purify.sandbox.inside.seccomp import ARCHITECTURES
 from purify.sandbox.inside.syscalls import CLONE
 
-NEW_NAMESPACES = 0x20000 | 0x08000000 | 0x20000000
-"""CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWPID."""
+NEW_MOUNTS, NEW_IPC, NEW_PID = 0x00020000, 0x08000000, 0x20000000
 NOSUID, NODEV, NOEXEC, READ_ONLY = 2, 4, 8, 1
 SIGCHLD = 17
 
@@ -46,12 +45,19 @@ def fork_into_new_namespaces() -> int:
     fork, so the child's cached thread id is wrong until it forks again; the child runs no code but ours.
     """
     ctypes.pythonapi.PyOS_BeforeFork()
-    pid = _syscall(ctypes.c_long(_CLONE), ctypes.c_long(NEW_NAMESPACES | SIGCHLD), None, None, None, None)
+    pid = _syscall(
+        ctypes.c_long(_CLONE), ctypes.c_long(NEW_MOUNTS | NEW_IPC | NEW_PID | SIGCHLD), None, None, None, None
+    )
     if pid == 0:
         ctypes.pythonapi.PyOS_AfterFork_Child()
     else:
         ctypes.pythonapi.PyOS_AfterFork_Parent()
     return _check(pid, "clone")
+
+
+def enter(pidfd: int, namespaces: int) -> None:
+    """Move into namespaces of another process (Linux 5.8); for `NEW_PID`, only the children to come."""
+    _check(libc.setns(pidfd, namespaces), "setns")
 
 
 def mount(kind: str, target: str, flags: int, options: str) -> None:

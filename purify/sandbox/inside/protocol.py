@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 KEEPER_UID, PROGRAM_UID = 0, 1000
 """Inside. Outside they are root and nobody if root runs the sandbox, otherwise both are who runs it."""
 
@@ -10,6 +12,9 @@ DESCRIPTORS = 5
 
 READY = b"+"
 """The runner's first byte, before it reads the job: without it the sandbox failed, not the program."""
+
+STATUS = struct.Struct("<i")
+"""The program's exit code, or minus its signal, from the warm interpreter to PID 1."""
 
 SESSION = b"session"
 PROGRAM = b"program"

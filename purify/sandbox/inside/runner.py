@@ -60,6 +60,7 @@ def _confine(setup: Setup, descriptors: list[int]) -> None:
     for target, fd in enumerate((stdin, stdout, stderr, channel)):
         os.dup2(fd, target, inheritable=target != CHANNEL)
     os.closerange(CHANNEL + 1, 1 << 20)
+    os.setsid()  # a signal to its process group must not reach ours
     for name, most in (("CORE", 0), ("NOFILE", OPEN_FILES), ("MEMLOCK", 0), ("FSIZE", FILE_BYTES)):
         resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (most, most))
     kernel.clear_ambient_capabilities()

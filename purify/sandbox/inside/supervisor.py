@@ -1,4 +1,4 @@
-"""PID 1 of one call: makes its world, starts the program as its child, and ends everything when it is over.
+"""PID 1 of one call: makes its world, has the program forked into it, and ends everything when it is over.
 
 The program cannot signal it (PID 1 takes no signal from its own namespace), trace it, or reach its descriptors. When
 it exits, the kernel kills whatever the program left behind.
@@ -7,7 +7,6 @@ it exits, the kernel kills whatever the program left behind.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import select
@@ -17,11 +16,8 @@ import time
 from typing import Any, NamedTuple
 
 from purify.sandbox.inside import kernel
-from purify.sandbox.inside.protocol import PROGRAM_UID
-from purify.sandbox.inside.runner import Setup, become_program
+from purify.sandbox.inside.protocol import PROGRAM_UID, SESSION, STATUS
 
-LOWEST = 16
-"""The supervisor's descriptors lie above the program's own."""
 FIRST_TICK_S, TICK_S = 0.01, 0.02
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
@@ -36,28 +32,28 @@ class Usage(NamedTuple):
     """Of each process, beyond the warm interpreter that it began as."""
 
 
-def supervise(setup: Setup, descriptors: list[int], *, session: bool) -> None:
-    """Run one program, or a session's interpreter, under the limits that the host sends; report how it ended."""
-    control_fd, *program_fds = map(_out_of_the_way, descriptors)
+def supervise(warm: socket.socket, kind: bytes, descriptors: list[int], *, base_mb: float) -> None:
+    """Have one program or session run under the limits that the host sends, and report how it ended.
+
+    `base_mb` is what the warm interpreter takes by itself.
+    """
+    control_fd, *program = descriptors
     control = socket.socket(fileno=control_fd)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the keeper ignores it; ignored, there would be nothing to wait for
+    os.setsid()
     try:
-        processes = _out_of_the_way(_make_world())
-        child = os.fork()
-        if child == 0:
-            become_program(setup, program_fds, session=session)
-        os.closerange(0, LOWEST)
-        for fd in program_fds:
+        processes = _make_world()
+        ended, status = os.pipe()
+        me = os.pidfd_open(os.getpid())
+        socket.send_fds(warm, [kind], [me, status, *program])
+        warm.close()
+        for fd in (me, status, *program):
             os.close(fd)
-        _let_the_kernel_choose_it_first(processes, child)
-        control.send(json.dumps(_watch(control, processes, child, session=session)).encode())
+        report = _watch(control, processes, ended, base_mb, session=kind == SESSION)
     except OSError as error:
-        with contextlib.suppress(OSError):  # the host may be gone
-            control.send(json.dumps({"failed": str(error)}).encode())
-
-
-def _out_of_the_way(fd: int) -> int:
-    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, LOWEST)
+        report = {"failed": str(error)}
+    with contextlib.suppress(OSError):  # the host may be gone
+        control.send(json.dumps(report).encode())
 
 
 def _make_world() -> int:
@@ -71,10 +67,11 @@ def _make_world() -> int:
     return processes
 
 
-def _watch(control: socket.socket, processes: int, child: int, *, session: bool) -> dict[str, Any]:
-    """Until the child ends, the host calls it off, or a limit is broken. Everything is dead when this returns."""
-    base_mb = _resident_mb(processes, "1")
-    ended = os.pidfd_open(child)
+def _watch(control: socket.socket, processes: int, ended: int, base_mb: float, *, session: bool) -> dict[str, Any]:
+    """Until the program ends, the host calls it off, or a limit is broken. Everything is dead when this returns.
+
+    The program's parent, which hears how it ended, is the warm interpreter: `ended` is the pipe on which it tells.
+    """
     poller = select.poll()
     poller.register(control, select.POLLIN)
     poller.register(ended, select.POLLIN)
@@ -99,12 +96,15 @@ def _watch(control: socket.socket, processes: int, child: int, *, session: bool)
                 cpu_before = _usage(processes, base_mb).cpu_s if session else 0.0
                 tick = FIRST_TICK_S
         elif limits is not None:
-            _reap_orphans(child)
+            _reap_orphans()
             broken = _broken_limit(processes, limits, cpu_before, base_mb)
             if broken is None and time.monotonic() >= deadline:
                 broken = "wall"
             tick = TICK_S
-    return {"exit": _end_everything(child), "limit": broken}
+    code = _end_everything(ended)
+    if code is None:
+        return {"failed": "the warm interpreter died, or could not fork"}
+    return {"exit": code if broken is None else None, "limit": broken}
 
 
 def _broken_limit(processes: int, limits: dict[str, Any], cpu_before: float, base_mb: float) -> str | None:
@@ -149,10 +149,6 @@ def _exact_mb(processes: int, resident: dict[str, float]) -> float:
     return total
 
 
-def _resident_mb(processes: int, pid: str) -> float:
-    return int(_read(processes, f"{pid}/statm").split()[1]) * _PAGE / 2**20
-
-
 def _read(processes: int, path: str) -> str:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=processes)
     try:
@@ -161,33 +157,19 @@ def _read(processes: int, path: str) -> str:
         os.close(fd)
 
 
-def _reap_orphans(child: int) -> None:
-    """PID 1 inherits the processes whose parents ended. The child itself is waited for at the end."""
-    while True:
-        try:
-            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            return
-        if found is None or found.si_pid == child:
-            return
-        os.waitpid(found.si_pid, 0)
+def _reap_orphans() -> None:
+    """PID 1 inherits the processes whose parents ended."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
-def _end_everything(child: int) -> int | None:
-    """Kill all processes of the namespace and wait until they are gone. Returns the child's exit code or -signal."""
-    done, status = os.waitpid(child, os.WNOHANG)
+def _end_everything(ended: int) -> int | None:
+    """Kill all processes of the namespace and wait until they are gone. Returns the program's exit code or -signal."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(-1, signal.SIGKILL)
-    while True:
-        try:
+    told = os.read(ended, STATUS.size)
+    with contextlib.suppress(ChildProcessError):
+        while True:
             os.waitpid(-1, 0)
-        except ChildProcessError:
-            return os.waitstatus_to_exitcode(status) if done else None
-
-
-def _let_the_kernel_choose_it_first(processes: int, child: int) -> None:
-    """When memory runs out, the program goes, not the host's processes."""
-    with contextlib.suppress(OSError):
-        fd = os.open(f"{child}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC, dir_fd=processes)
-        os.write(fd, b"1000")
-        os.close(fd)
+    return STATUS.unpack(told)[0] if told else None
