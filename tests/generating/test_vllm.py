@@ -12,6 +12,7 @@ import pytest
 from purify.engines.loading import load_engine
 from purify.generating import GenerateConfig, generate
 from purify.generating.agent import response_ids
+from tests.engines.test_vllm import ENVIRONMENT
 from tests.tiny import tiny_model
 
 pytestmark = [
@@ -21,8 +22,10 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_rollouts_and_their_logprobs(tmp_path: Path, temperature: float) -> None:
+def test_rollouts_and_their_logprobs(tmp_path: Path, temperature: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whole groups, and every stored log-prob is what transformers gives for the stored sequence (fp32)."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
     model = tiny_model(tmp_path / "model", max_length=512)
     tasks = tmp_path / "tasks.jsonl"
     tasks.write_text("".join(json.dumps({"prompt": f"What is {n} + {n}?"}) + "\n" for n in range(6)))
