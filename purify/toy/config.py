@@ -36,8 +36,8 @@ class ToyConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     design: DesignName = Field(default="C", description="How noisy the demonstrations are.")
-    steps: int = Field(default=300, ge=1, description="Updates of the warm start.")
-    batch_size: int = Field(default=64, ge=1, description="Dialogues an update.")
+    steps: int = Field(default=600, ge=1, description="Updates of the warm start.")
+    batch_size: int = Field(default=16, ge=1, description="Dialogues an update.")
     learning_rate: float = Field(default=4e-3, gt=0, description="The highest of the schedule.")
     tasks: int = Field(default=2000, ge=1, le=10000, description="Tasks in train.jsonl.")
     held_out: int = Field(default=400, ge=1, le=2000, description="Tasks in held_out.jsonl.")

@@ -173,7 +173,7 @@ def test_a_session_that_dies_starts_afresh_and_says_so(
     code: str, ends: tuple[str, str], runner: asyncio.Runner, sandbox: Bubblewrap
 ) -> None:
     async def cells() -> None:
-        session = await sandbox.session(Limits(wall_s=0.5))
+        session = await sandbox.session(Limits(wall_s=2.0))
         assert (await session.run("x = 1\nx")).stdout == "1\n"
         ended = await session.run(code)
         assert (ended.status, ended.error_type) == ends, ended
