@@ -62,9 +62,16 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: setup
+# The tiny policy: seven minutes on an idle core.
+toy/toy.json: | $(STAMP)
+	$(BIN)/purify toy -o toy
+
+bench: setup toy/toy.json
 	$(BIN)/python -m benchmarks.clean
 	$(BIN)/python -m benchmarks.import_
+	$(BIN)/python -m benchmarks.sandbox
+	$(BIN)/python -m benchmarks.generate --model toy/model --tasks toy/held_out.jsonl
+	$(BIN)/python -m benchmarks.resumed --model toy/model --tasks toy/train.jsonl
 
 clean:
-	rm -rf $(VENV) $(VENV)-embed $(VENV)-vllm demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-embed $(VENV)-vllm demo toy dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

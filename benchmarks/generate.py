@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from purify.engines import Engine, Generation, Sampling
+from purify.engines.loading import load_tokenizer
 from purify.generating.config import GenerateConfig
 from purify.generating.policy import open_sampler
 from purify.generating.sampler import Sample, Sampler, samples_of
@@ -139,7 +140,7 @@ async def main() -> None:
         max_batch=options.concurrency,
     )
     tasks, _ = read_tasks(options.tasks)
-    async with open_sampler(config, tasks, options.tasks.name) as sampler:
+    async with open_sampler(config, load_tokenizer(config), tasks, options.tasks.name) as sampler:
         samples = list(samples_of(tasks, config.group_size, ("bench",)))[: options.trajectories]
         print(f"{options.engine}, {len(samples)} trajectories, {options.concurrency} in flight, {options.repeats} runs")
         print(

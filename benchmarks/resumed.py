@@ -19,13 +19,11 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import pyarrow as pa
-
 from purify.datasets import Dataset
 from purify.datasets.verify import verify
-from purify.generating.journal import read_journal
+from purify.generating.journal import read_journal, read_row
 from purify.rewards import reverify
-from purify_schemas import from_table
+from purify_schemas import RAW_SCHEMA, from_table
 
 PROGRAM = "from purify_cli.main import run; run()"
 
@@ -50,12 +48,12 @@ def main() -> None:
         journal = folder / "out/.partial/journal"
         started = time.perf_counter()
         with subprocess.Popen(command) as run:
-            while len(read_journal(journal)) < total / 3:
+            while len(read_journal(journal, RAW_SCHEMA)) < total / 3:
                 time.sleep(0.5)
                 if run.poll() is not None:
                     sys.exit("the run ended before it could be killed")
             run.kill()
-        tables = [pa.Table.from_batches([batch]) for batch in read_journal(journal).values()]
+        tables = [read_row(place, RAW_SCHEMA) for place in read_journal(journal, RAW_SCHEMA).values()]
         before = {row.trajectory_id: row for table in tables for row in from_table(table)}
         subprocess.run([*command, "--resume"], check=True)
         seconds = time.perf_counter() - started

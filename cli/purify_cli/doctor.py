@@ -9,6 +9,7 @@ import typer
 
 
 def command(
+    sandbox_url: Annotated[str | None, typer.Option(help="Try the SandboxFusion server there, too.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Try which isolation, engines and devices work here, and say how to install what is missing.
@@ -22,7 +23,7 @@ def command(
     from purify_cli.writing import say
 
     async def look() -> dict[str, list[tuple[str, bool, str]]]:
-        return {"isolation": await isolation_report(), "engines": await engine_report()}
+        return {"isolation": await isolation_report(sandbox_url), "engines": await engine_report()}
 
     found = asyncio.run(look())
     if as_json:

@@ -2,7 +2,7 @@
 
 `hermes` is `<tool_call>{"name": ..., "arguments": {...}}</tool_call>` (Hermes, Qwen, and what vLLM calls hermes);
 Qwen-Coder's `<function=...>` inside the same tags is read too. `python` is a fenced Python block, for models whose
-template knows no tools: they are told in a system message, and results come back as a user's message.
+template knows no tools: they are told how in the system message, and results come back in a fence.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from purify_schemas import Call
 FormatName = Literal["hermes", "python"]
 
 PYTHON_TOOL = "python"
+_THINK = "<think>"
 
 _OPEN_FENCE = re.compile(r"^[ \t]*```(?:python|py)[ \t]*\n", re.MULTILINE)
 _CLOSE_FENCE = re.compile(r"^[ \t]*```[ \t]*$", re.MULTILINE)
@@ -29,8 +30,11 @@ _PYTHON_INSTRUCTION = """You can run Python. To do so, write one fenced block an
 print(6 * 7)
 ```
 
-What it prints comes back to you in the next message. Every block runs on its own, so repeat what you need. When you \
-know the answer, give it without a block."""
+What it prints comes back to you in the next message. {lasting} When you know the answer, give it without a block."""
+_LASTING = {
+    False: "Every block runs on its own, so repeat what you need.",
+    True: "Names stay from one block to the next.",
+}
 
 
 class CallFormat(NamedTuple):
@@ -39,10 +43,20 @@ class CallFormat(NamedTuple):
     parse: Callable[[str], GeneratedTurn]
     stop: tuple[str, ...] = ()
     """Text at which a turn ends although the model would go on (it begins to invent the tool's output)."""
-    instruction: str | None = None
-    """System message that explains the format; None where the chat template shows the tools."""
+    instruction: Callable[[bool], str] | None = None
+    """What explains the format to the model (are calls stateful?); None where the chat template shows the tools."""
     result: Callable[[str], str] = str
     """How a tool's text is shown to the model."""
+
+
+def parse_turn(format: CallFormat, text: str, *, thinking: bool = False) -> GeneratedTurn:
+    """Read a turn. `thinking`: the prompt ends inside an open `<think>`, so the text begins as thought."""
+    if not thinking or text.lstrip().startswith(_THINK):
+        return format.parse(text)
+    turn = format.parse(_THINK + text)
+    turn.reasoning = (turn.reasoning or "").removeprefix(_THINK)
+    turn.thinking_chars = max(0, turn.thinking_chars - len(_THINK))
+    return turn
 
 
 def read_fenced(text: str) -> GeneratedTurn:
@@ -71,7 +85,7 @@ FORMATS: dict[FormatName, CallFormat] = {
     "python": CallFormat(
         read_fenced,
         stop=("```output",),
-        instruction=_PYTHON_INSTRUCTION,
+        instruction=lambda stateful: _PYTHON_INSTRUCTION.format(lasting=_LASTING[stateful]),
         result=lambda text: f"```output\n{text}\n```",
     ),
 }

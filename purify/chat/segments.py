@@ -18,20 +18,23 @@ class Decoded(NamedTuple):
 
     text: str
     ends: list[int] | None
-    """None where the tokenizer cannot decode one token at a time."""
+    """None where the tokenizer cannot decode these one at a time."""
 
 
 def decode(tokenizer: Any, token_ids: list[int]) -> Decoded:
     """Decode a generation (special tokens shown), keeping track of where each token's text ends."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
-        return Decoded(str(tokenizer.decode(token_ids)), None)
+        return Decoded(str(tokenizer.decode(token_ids, skip_special_tokens=False)), None)
     from tokenizers.decoders import DecodeStream
 
     stream = DecodeStream(skip_special_tokens=False)
     pieces, ends, length = [], [], 0
     for token in token_ids:
-        piece = stream.step(backend, token)
+        try:
+            piece = stream.step(backend, token)
+        except Exception:  # the library has no class of its own: bytes that are no text, of a byte-fallback decoder
+            return Decoded(str(tokenizer.decode(token_ids, skip_special_tokens=False)), None)
         if piece is not None:
             pieces.append(piece)
             length += len(piece)

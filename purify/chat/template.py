@@ -2,12 +2,13 @@
 
 Rendering a conversation again after each turn would tokenise sampled text a second time, and many templates drop
 earlier thinking when they do. So a tool result is rendered behind a stand-in turn, and what the template writes after
-that turn's end is appended to the engine's own ids.
+that turn's end is appended to the engine's own ids. What a template can render is found out by rendering.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,9 +16,11 @@ from purify.digests import digest
 from purify.errors import PurifyError
 from purify_schemas import Call, Message
 
-# Letters only: no template trims, escapes or splits it.
+# Letters only: no template trims, escapes or splits them. The result's is put in where its text is encoded apart.
 _STAND_IN = "PurifyStandIn"
+_RESULT = "PurifyResult"
 _USER = {"role": "user", "content": "hello"}
+_TOLD = {"role": "tool", "content": "told"}
 
 
 class ChatTemplate:
@@ -32,7 +35,6 @@ class ChatTemplate:
             )
         self._tokenizer = tokenizer
         self._tools = list(tools) or None
-        self.name = name
         self.digest = digest(str(tokenizer.chat_template))
         self.tokenizer_digest = digest(sorted(tokenizer.get_vocab().items()))
         prompt = self._render([_USER])
@@ -42,9 +44,17 @@ class ChatTemplate:
                     f"{name}: its chat template does not show tools to the model; "
                     "add --call-format python, or use a model whose template renders tools"
                 )
-        self.end_of_turn = self._find_end_of_turn()
+        self.opens_thinking = prompt.rstrip().endswith("<think>")
+        """Whether the prompt ends inside an open `<think>`, so that a turn begins as thought."""
+        self.end_of_turn = self._find_end_of_turn(name)
         self._end_text = tokenizer.convert_ids_to_tokens(self.end_of_turn)
-        self._tool_role = self._takes_tool_role()
+        self._control = [*tokenizer.all_special_tokens, *map(str, tokenizer.added_tokens_decoder.values())]
+        self._arguments_as_text = False
+        self._tool_role = self._takes(_calling_turn(1), _TOLD)
+        if not self._tool_role:
+            self._tool_role = self._arguments_as_text = self._takes(_calling_turn(1, as_text=True), _TOLD)
+        self._parallel = self._takes(self._turn(2), _TOLD, _TOLD)
+        self.takes_system = self._can_render({"role": "system", "content": "told"}, _USER)
         self.drops_reasoning = self._drops_reasoning()
         """Whether the template, rendering a conversation again, leaves out what was thought in earlier turns."""
 
@@ -53,27 +63,40 @@ class ChatTemplate:
 
         Raises `PurifyError` if it cannot be rendered.
         """
-        return self._encode(self._render([as_openai(message) for message in messages]))
+        known = [as_openai(message, arguments_as_text=self._arguments_as_text) for message in messages]
+        return self._encode(self._render(known))
 
-    def observation(self, calls: Sequence[Call], results: Sequence[Message], *, ended: bool) -> list[int]:
+    def observation(self, calls: Sequence[Call], results: Sequence[str], *, ended: bool) -> list[int]:
         """The ids between the end of a turn and the start of the next: tool results and the template's own tokens.
 
-        `ended` says whether the turn's ids close with the end-of-turn token; if not (a stop string ended it), it comes
-        first here.
+        `results` are the texts of the calls' results, in order. `ended` says whether the turn's ids close with the
+        end-of-turn token; if not (a stop string ended it), it comes first here. A result's text never becomes a control
+        token, whatever a program prints.
         """
-        if self._tool_role:
-            turn = _calling_turn(calls)
-            ids = [call["id"] for call in turn["tool_calls"]]
-            told = [{**as_openai(result), "tool_call_id": id} for result, id in zip(results, ids, strict=True)]
-        else:
-            turn = {"role": "assistant", "content": _STAND_IN}
-            told = [{"role": "user", "content": "\n".join(message.content or "" for message in results)}]
-        rendered = self._render([_USER, turn, *told])
-        after = rendered[rendered.rindex(_STAND_IN) + len(_STAND_IN) :]
+        if not (self._tool_role and (self._parallel or len(results) == 1)):
+            results = ["\n".join(results)]
+        hostile = any(token in result for result in results for token in self._control)
+        shown = [f"{_RESULT}{index:03d}" for index in range(len(results))] if hostile else results
+        told = [self._told(call, text, index) for index, (call, text) in enumerate(zip(calls, shown, strict=False))]
+        rendered = self._render([_USER, self._turn(len(told)), *told])
+        # The first one: a result may quote it.
+        _, _, after = rendered.partition(_last(len(told)))
         _, end, delta = after.partition(self._end_text)
         if not end:
-            raise PurifyError(f"{self.name}: its chat template does not end a turn that calls a tool")
-        return self._encode(delta if ended else self._end_text + delta)
+            raise PurifyError("the chat template does not end a turn that calls a tool")
+        delta = delta if ended else self._end_text + delta
+        return self._encode_apart(delta, results) if hostile else self._encode(delta)
+
+    def _turn(self, calls: int) -> dict[str, Any]:
+        """A turn whose end is found by its last words."""
+        if not self._tool_role:
+            return {"role": "assistant", "content": _last(calls)}
+        return _calling_turn(calls, as_text=self._arguments_as_text)
+
+    def _told(self, call: Call, text: str, index: int) -> dict[str, Any]:
+        if not self._tool_role:
+            return {"role": "user", "content": text}
+        return {"role": "tool", "name": call.name or "unknown", "content": text, "tool_call_id": _id(index)}
 
     def _render(self, messages: Sequence[dict[str, Any]], *, go_on: bool = True) -> str:
         from jinja2 import TemplateError
@@ -84,61 +107,94 @@ class ChatTemplate:
             )
         except (TemplateError, TypeError, ValueError) as error:
             first = str(error).split("\n", 1)[0]
-            raise PurifyError(f"{self.name}: its chat template cannot render this conversation ({first})") from None
+            raise PurifyError(f"the chat template cannot render this conversation ({first})") from None
         return str(rendered)
 
     def _encode(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False))
 
-    def _find_end_of_turn(self) -> int:
+    def _encode_apart(self, text: str, results: Sequence[str]) -> list[int]:
+        """Encode what the template wrote as it is, and each result in its place as mere text."""
+        ids: list[int] = []
+        for part in re.split(f"({_RESULT}[0-9]{{3}})", text):
+            if part.startswith(_RESULT):
+                plain = results[int(part.removeprefix(_RESULT))]
+                ids += self._tokenizer.encode(plain, add_special_tokens=False, split_special_tokens=True)
+            else:
+                ids += self._encode(part)
+        return ids
+
+    def _can_render(self, *messages: dict[str, Any]) -> bool:
+        try:
+            shown = self._render(messages)
+        except PurifyError:
+            return False
+        return "told" in shown
+
+    def _takes(self, turn: dict[str, Any], *told: dict[str, Any]) -> bool:
+        """Whether tool messages are rendered behind a turn, and the turn's end is found."""
+        results = [{**message, "tool_call_id": _id(index)} for index, message in enumerate(told)]
+        if not self._can_render(_USER, turn, *results):
+            return False
+        shown = self._render([_USER, turn, *results])
+        return shown.count("told") == len(told) and self._end_text in shown.partition(_last(len(told)))[2]
+
+    def _find_end_of_turn(self, name: str) -> int:
         """The token that closes an assistant turn: the first special one after its content."""
         rendered = self._render([_USER, {"role": "assistant", "content": _STAND_IN}], go_on=False)
         special = set(self._tokenizer.all_special_ids) | set(self._tokenizer.added_tokens_decoder)
-        tail = self._encode(rendered[rendered.rindex(_STAND_IN) + len(_STAND_IN) :])
+        tail = self._encode(rendered.partition(_STAND_IN)[2])
         found = next((token for token in tail if token in special), None)
         if found is None:
-            raise PurifyError(f"{self.name}: its chat template closes no turn with a special token, so none would end")
+            raise PurifyError(f"{name}: its chat template closes no turn with a special token, so none would end")
         return found
 
-    def _takes_tool_role(self) -> bool:
-        try:
-            shown = self._render([_USER, _calling_turn([Call(name="f")]), {"role": "tool", "content": "told"}])
-        except PurifyError:
-            return False
-        return "told" in shown and self._end_text in shown[shown.rindex(_STAND_IN) :]
-
     def _drops_reasoning(self) -> bool:
-        turn = _calling_turn([Call(name="f")]) if self._tool_role else {"role": "assistant", "content": "done"}
-        turn["content"] = "<think>\nthought\n</think>\n\n" + (turn["content"] or "")
-        answer = {"role": "tool" if self._tool_role else "user", "content": "told"}
-        return "thought" not in self._render([_USER, turn, answer])
+        turn = self._turn(1)
+        turn["content"] = f"<think>\nthought\n</think>\n\n{turn['content']}"
+        return "thought" not in self._render([_USER, turn, self._told(Call(name="f"), "told", 0)])
 
 
-def as_openai(message: Message) -> dict[str, Any]:
-    """A message of ours as chat templates take it. Inverse of the OpenAI importer for what templates read."""
+def as_openai(message: Message, *, arguments_as_text: bool = False) -> dict[str, Any]:
+    """A message of ours as chat templates take it: most write a call's arguments themselves, from an object."""
     known: dict[str, Any] = {"role": message.role, "content": message.content or ""}
     if message.parts is not None:
         known["content"] = json.loads(message.parts)
     if message.name is not None:
         known["name"] = message.name
     if message.tool_calls is not None:
-        known["tool_calls"] = json.loads(message.tool_calls)
+        known["tool_calls"] = [_call(call, as_text=arguments_as_text) for call in json.loads(message.tool_calls)]
     if message.call_id is not None:
         known["tool_call_id"] = message.call_id
     return known
 
 
-def _calling_turn(calls: Sequence[Call]) -> dict[str, Any]:
-    """A stand-in for a turn that made so many calls: its end is found by the argument of its last call."""
-    return {
-        "role": "assistant",
-        "content": "",
-        "tool_calls": [
-            {
-                "id": call.id or f"call{index:05d}",
-                "type": "function",
-                "function": {"name": call.name or "unknown", "arguments": {"stand_in": _STAND_IN}},
-            }
-            for index, call in enumerate(calls)
-        ],
-    }
+def _call(call: dict[str, Any], *, as_text: bool) -> dict[str, Any]:
+    """OpenAI's own form has the arguments as JSON text, which a template would quote once more."""
+    function = call.get("function")
+    arguments = function.get("arguments") if isinstance(function, dict) else None
+    if as_text or not isinstance(arguments, str):
+        return call
+    try:
+        parsed = json.loads(arguments)
+    except ValueError:
+        return call
+    return {**call, "function": {**call["function"], "arguments": parsed}} if isinstance(parsed, dict) else call
+
+
+def _calling_turn(calls: int, *, as_text: bool = False) -> dict[str, Any]:
+    """A stand-in for a turn that made so many calls. Ids of our own: some templates take no others than these."""
+    made = []
+    for index in range(calls):
+        arguments: Any = {"stand_in": _last(calls) if index == calls - 1 else "more"}
+        function = {"name": "unknown", "arguments": json.dumps(arguments) if as_text else arguments}
+        made.append({"id": _id(index), "type": "function", "function": function})
+    return {"role": "assistant", "content": "", "tool_calls": made}
+
+
+def _last(calls: int) -> str:
+    return f"{_STAND_IN}{calls:03d}"
+
+
+def _id(index: int) -> str:
+    return f"call{index:05d}"

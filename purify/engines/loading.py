@@ -110,6 +110,17 @@ def _weights(folder: Path) -> list[Path]:
     return sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")])
 
 
+def end_tokens(config: EngineConfig) -> list[int]:
+    """The ids that end a turn by the model's own account (`generation_config.json`); none where it has none."""
+    try:
+        from transformers import GenerationConfig
+
+        ends = GenerationConfig.from_pretrained(local_or_hub(config.model), revision=config.revision).eos_token_id
+    except (OSError, ValueError, ImportError):
+        return []
+    return [ends] if isinstance(ends, int) else list(ends or ())
+
+
 def portable_name(model: str) -> str:
     """How data and manifests name a model: a hub name as it is, a folder as its last part and who its weights are."""
     folder = _folder(model)

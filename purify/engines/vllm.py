@@ -111,6 +111,7 @@ async def load_vllm(config: EngineConfig) -> VllmEngine:
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
     try:
         from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.platforms import current_platform
         from vllm.v1.engine.async_llm import AsyncLLM
     except ImportError as error:
         missing = error.name == "vllm"
@@ -131,6 +132,8 @@ async def load_vllm(config: EngineConfig) -> VllmEngine:
             gpu_memory_utilization=config.gpu_memory_utilization,
             tensor_parallel_size=config.tensor_parallel_size,
             enable_prefix_caching=True,
+            # On a CPU it rewinds a seeded request's generator after part of a prompt, and torch's CPU generator cannot.
+            enable_chunked_prefill=False if current_platform.is_cpu() else None,
             logprobs_mode="processed_logprobs",
             generation_config="vllm",
             disable_log_stats=True,

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
-from purify.chat.formats import CallFormat
+from purify.chat.formats import CallFormat, parse_turn
 from purify.chat.segments import decode, split_ids
 from purify.chat.template import ChatTemplate
 from purify.digests import digest
@@ -66,7 +66,7 @@ class Agent:
                 generation = await self.engine.generate(context, sampling)
                 step = self._read(generation)
                 if generation.finish_reason == "length":
-                    rollback.add(step)
+                    rollback.add(step, cut_off=True)
                     return "length"
                 if not step.calls:
                     rollback.add(step)
@@ -97,7 +97,7 @@ class Agent:
         ids = generation.token_ids
         closed = bool(ids) and ids[-1] in self.sampling.stop_token_ids
         decoded = decode(self.tokenizer, ids[:-1] if closed else ids)
-        turn = self.format.parse(decoded.text)
+        turn = parse_turn(self.format, decoded.text, thinking=self.template.opens_thinking)
         reasoning, action, boundary = split_ids(turn, decoded, ids, generation.logprobs)
         return Step(
             reasoning=reasoning,
@@ -116,11 +116,8 @@ class Agent:
         if rollback.is_last_attempt(step):
             texts[-1] = f"{texts[-1]}\n\n{HINT}".lstrip("\n")
         messages = [Message(role="tool", name=call.name, content=text) for call, text in zip(calls, texts, strict=True)]
-        shown = [
-            message.model_copy(update={"content": self.format.result(message.content or "")}) for message in messages
-        ]
         ended = _step_ids(step)[-1:] == [self.template.end_of_turn]
-        ids = self.template.observation(calls, shown, ended=ended)
+        ids = self.template.observation(calls, [self.format.result(text) for text in texts], ended=ended)
         return step.model_copy(update={"observation": Observation(token_ids=ids, messages=messages)})
 
 
@@ -176,7 +173,8 @@ def _judged(call: Call, result: ToolResult) -> Call:
 
 
 def _shortened(text: str, limit: int) -> str:
-    """A long result without its middle: its end (the error) says most."""
+    """A result that can be encoded, and if it is long without its middle: its end (the error) says most."""
+    text = text.encode("utf-8", "replace").decode()
     if len(text) <= limit:
         return text
     head = limit // 2

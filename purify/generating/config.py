@@ -18,7 +18,7 @@ class RolloutConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     group_size: int = Field(default=16, ge=1, description="Samples of a task: the GRPO group.")
-    temperature: float = Field(default=1.0, ge=0, description="Of sampling; 0 is greedy.")
+    temperature: float = Field(default=1.0, ge=0, description="Of sampling; 0 is greedy, else at least 0.01.")
     top_p: float = Field(default=1.0, gt=0, le=1, description="Nucleus of sampling.")
     top_k: int = Field(default=0, ge=0, description="Sample from the k likeliest tokens; 0: from all.")
     round: int | None = Field(default=None, ge=0, description="Number of the round, where policy and data alternate.")
@@ -71,6 +71,10 @@ class GenerateConfig(SaarRule, Limits, RolloutConfig, EngineConfig):
     def _fits(self) -> Self:
         if self.call_format == "python" and self.tool not in (("python",), ()):
             raise ValueError("call_format python calls the python tool and no other")
+        if 0 < self.temperature < 0.01:
+            raise ValueError("temperature is 0 (greedy) or at least 0.01: engines cannot sample closer to 0")
+        if self.sandbox_url is not None and self.sandbox == "bubblewrap":
+            raise ValueError("sandbox_url is read only with sandbox fusion")
         if self.overlong_buffer > self.max_response_tokens:
             raise ValueError("overlong_buffer is longer than max_response_tokens")
         if not self.saar:

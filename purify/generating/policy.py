@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -10,8 +10,10 @@ import orjson
 
 from purify.chat.formats import FORMATS, PYTHON_TOOL
 from purify.chat.template import ChatTemplate
+from purify.digests import config_digest, digest
 from purify.engines import Engine, Sampling
-from purify.engines.loading import load_engine, load_tokenizer, portable_name, revision_of
+from purify.engines.loading import end_tokens, load_engine, portable_name, revision_of
+from purify.errors import PurifyError
 from purify.generating.agent import Agent, Budget
 from purify.generating.config import GenerateConfig
 from purify.generating.sampler import Sampler
@@ -37,18 +39,26 @@ def recorded(config: GenerateConfig) -> GenerateConfig:
     return config.model_copy(update=portable)
 
 
+def identity_of(named: GenerateConfig, config: GenerateConfig, tokenizer: Any) -> tuple[str | None, ...]:
+    """What a group, and a resumed run, must not mix: options, weights, tokenizer and chat template."""
+    vocabulary = digest(sorted(tokenizer.get_vocab().items()))
+    weights = revision_of(config.model, config.revision)
+    return config_digest(named), weights, digest(str(tokenizer.chat_template)), vocabulary
+
+
 @asynccontextmanager
-async def open_sampler(config: GenerateConfig, tasks: Sequence[Task], file: str) -> AsyncIterator[Sampler]:
+async def open_sampler(
+    config: GenerateConfig, tokenizer: Any, tasks: Sequence[Task], file: str
+) -> AsyncIterator[Sampler]:
     """A sampler for these tasks; on leaving, engine and sandbox are closed.
 
     Raises `PurifyError` if the model, its template, a tool, the sandbox or the engine cannot be used.
     """
     async with AsyncExitStack() as stack:
-        tokenizer = load_tokenizer(config)
         sandbox = await _open_sandbox(config, tasks)
         if sandbox is not None:
             stack.push_async_callback(sandbox.close)
-        tools = {tool.name: tool for tool in _tools(config, sandbox)}
+        tools = _tools(config, sandbox)
         shown = [tool.definition for tool in tools.values()] if config.call_format == "hermes" else []
         template = ChatTemplate(tokenizer, config.model, shown)
         rewarder = Rewarder(config.verifier, tasks, sandbox, _overlong(config), limits=config.limits)
@@ -74,17 +84,26 @@ async def _open_sandbox(config: GenerateConfig, tasks: Sequence[Task]) -> Sandbo
     """The sandbox, if a tool or a verifier runs code."""
     if PYTHON_TOOL not in config.tool and not needs_sandbox(config.verifier, tasks):
         return None
-    return await load_sandbox(
+    sandbox = await load_sandbox(
         config.sandbox, limits=config.limits, url=config.sandbox_url, unsafe=config.unsafe_sandbox
     )
+    if config.stateful:
+        # Now, and not at the first call: not every sandbox has sessions.
+        await (await sandbox.session()).close()
+    return sandbox
 
 
-def _tools(config: GenerateConfig, sandbox: Sandbox | None) -> Iterator[Tool]:
+def _tools(config: GenerateConfig, sandbox: Sandbox | None) -> dict[str, Tool]:
+    tools: dict[str, Tool] = {}
     for name in config.tool:
-        if name != PYTHON_TOOL:
-            yield load_function_tool(name)
-        elif sandbox is not None:
-            yield PythonTool(sandbox, stateful=config.stateful)
+        if name == PYTHON_TOOL and sandbox is not None:
+            tool: Tool = PythonTool(sandbox, stateful=config.stateful)
+        else:
+            tool = load_function_tool(name)
+        if tool.name in tools:
+            raise PurifyError(f"--tool {name}: there is another tool named {tool.name!r}; give each a name of its own")
+        tools[tool.name] = tool
+    return tools
 
 
 def _overlong(config: GenerateConfig) -> Overlong | None:
@@ -96,7 +115,7 @@ def _overlong(config: GenerateConfig) -> Overlong | None:
 
 
 def _sampling(config: GenerateConfig, tokenizer: Any, template: ChatTemplate) -> Sampling:
-    ends = {template.end_of_turn, tokenizer.eos_token_id} - {None}
+    ends = {template.end_of_turn, tokenizer.eos_token_id, *end_tokens(config)} - {None}
     return Sampling(
         max_tokens=config.max_turn_tokens,
         temperature=config.temperature,

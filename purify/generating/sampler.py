@@ -126,14 +126,43 @@ class Sampler:
         return prompt
 
     def _messages(self, task: Task) -> list[Message]:
-        told = self.config.system or self.agent.format.instruction
-        if told is None or any(message.role == "system" for message in task.messages):
-            return task.messages
-        return [Message(role="system", content=told), *task.messages]
+        explain = self.agent.format.instruction
+        return with_instructions(
+            task.messages,
+            system=self.config.system,
+            instruction=explain(self.config.stateful) if explain and self.agent.tools else None,
+            takes_system=self.agent.template.takes_system,
+        )
 
     def _tools_json(self) -> str | None:
         definitions = [tool.definition for tool in self.agent.tools.values()]
         return orjson.dumps(definitions).decode() if definitions else None
+
+
+def with_instructions(
+    messages: Sequence[Message], *, system: str | None, instruction: str | None, takes_system: bool
+) -> list[Message]:
+    """A task's messages with the run's own words: `system` where there is no system message, `instruction` always.
+
+    A template without a system role gets them before the first user's words.
+    """
+    first, *rest = messages
+    if takes_system and instruction is None and (system is None or first.role == "system"):
+        return list(messages)
+    if first.role == "system":
+        told = [first.content, instruction]
+    else:
+        told, rest = [system, instruction], list(messages)
+    text = "\n\n".join(part for part in told if part)
+    if not text:
+        return rest
+    if takes_system:
+        return [Message(role="system", content=text), *rest]
+    at = next((index for index, message in enumerate(rest) if message.role == "user"), None)
+    if at is None:
+        return [Message(role="user", content=text), *rest]
+    user = rest[at].model_copy(update={"content": f"{text}\n\n{rest[at].content or ''}"})
+    return [*rest[:at], user, *rest[at + 1 :]]
 
 
 def _answer(steps: Sequence[Step]) -> str | None:

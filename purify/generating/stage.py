@@ -13,16 +13,18 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from purify.datasets import Dataset, Progress, ShardSink, Stage, WriteMode, run_stage
 from purify.digests import config_digest, digest
+from purify.engines.loading import load_tokenizer
 from purify.generating.agent import response_ids
 from purify.generating.config import GenerateConfig
-from purify.generating.journal import Journal
-from purify.generating.policy import open_sampler, recorded
+from purify.generating.journal import Journal, Place, read_row
+from purify.generating.policy import identity_of, open_sampler, recorded
 from purify.generating.sampler import Sample, samples_of
 from purify.saar.apply import flat_list
 from purify.tasks import BadTask, Task, read_tasks
@@ -43,15 +45,16 @@ class _Unit:
 class _Sampled:
     """What sampling leaves for the shards. Both happen in one process, so it is simply held."""
 
-    rows: dict[str, pa.RecordBatch] = field(default_factory=dict)
+    schema: pa.Schema
+    places: dict[str, Place] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
 
     def write_shard(self, unit: _Unit, sink: ShardSink) -> None:
         for bad in unit.bad:
             sink.reject(file=bad.file, row=bad.row, reason=bad.reason, raw=bad.raw)
         for sample in unit.samples:
-            if (batch := self.rows.get(sample.trajectory_id)) is not None:
-                table = pa.Table.from_batches([batch])
+            if (place := self.places.get(sample.trajectory_id)) is not None:
+                table = read_row(place, self.schema)
                 sink.append(table, records=1)
                 _count(table, sink)
             elif sample.number == 0:
@@ -74,26 +77,29 @@ def generate(
     the way, and for everything that `run_stage` refuses. Finished trajectories are kept for `mode="resume"`.
     """
     good, bad = read_tasks(tasks)
-    named = recorded(config)
+    named, tokenizer = recorded(config), load_tokenizer(config)
     file = Path(tasks).name
-    samples = list(samples_of(good, config.group_size, ("generate", file, config_digest(named))))
+    samples = list(samples_of(good, config.group_size, ("generate", file, *identity_of(named, config, tokenizer))))
     stage = Stage(
         name="generate",
         kind="purified" if config.saar else "raw",
         schema=PURIFIED_SCHEMA if config.saar else RAW_SCHEMA,
         config=named.model_dump(mode="json"),
         config_digest=config_digest(named),
-        inputs=[digest(*(task.model_dump_json() for task in good), *(task.reason for task in bad))],
+        inputs=[
+            digest(*identity_of(named, config, tokenizer)),
+            digest(*(task.model_dump_json() for task in good), *(task.reason for task in bad)),
+        ],
     )
-    sampled = _Sampled()
+    sampled = _Sampled(stage.schema)
 
     def sample(folder: Path) -> None:
         with Journal(folder / "journal", stage.schema) as journal:
-            missing = [sample for sample in samples if sample.trajectory_id not in journal.rows]
+            missing = [sample for sample in samples if sample.trajectory_id not in journal.places]
             done = _done(journal, progress, len(missing), len(samples))
             if missing:
-                sampled.refused = asyncio.run(_sample(config, good, file, missing, concurrency, done))
-        sampled.rows = journal.rows
+                sampled.refused = asyncio.run(_sample(config, tokenizer, good, file, missing, concurrency, done))
+        sampled.places = journal.places
 
     run_stage(stage, _units(samples, bad), sampled.write_shard, Path(out), mode=mode, prepare=sample)
     return Dataset.open(out)
@@ -101,13 +107,14 @@ def generate(
 
 async def _sample(
     config: GenerateConfig,
+    tokenizer: Any,
     tasks: Sequence[Task],
     file: str,
     samples: Sequence[Sample],
     concurrency: int,
     done: Callable[[Trajectory], None],
 ) -> dict[str, str]:
-    async with open_sampler(config, tasks, file) as sampler:
+    async with open_sampler(config, tokenizer, tasks, file) as sampler:
         return await sampler.run(samples, concurrency, done)
 
 

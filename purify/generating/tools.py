@@ -66,6 +66,7 @@ class PythonTool:
     @asynccontextmanager
     async def episode(self) -> AsyncIterator[Run]:
         session: Session | None = None
+        one_at_a_time = asyncio.Lock()  # parallel calls share the interpreter, in their order
 
         async def run(arguments: dict[str, Any]) -> ToolResult:
             nonlocal session
@@ -74,9 +75,10 @@ class PythonTool:
                 return ToolResult("Error: the argument `code` must be a string", "error", "invalid_arguments")
             if not self._stateful:
                 return _of_execution(await self._sandbox.run(code))
-            if session is None:
-                session = await self._sandbox.session()
-            return _of_execution(await session.run(code))
+            async with one_at_a_time:
+                if session is None:
+                    session = await self._sandbox.session()
+                return _of_execution(await session.run(code))
 
         try:
             yield run
@@ -106,10 +108,10 @@ class FunctionTool:
                 value = await self._function(**arguments)
             else:
                 value = await asyncio.to_thread(self._function, **arguments)
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
         except Exception as error:  # whatever the user's tool raises is what the model gets to see
             text = "".join(format_exception_only(error)).strip()
             return ToolResult(text, "error", type(error).__name__, time.perf_counter() - started)
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
         return ToolResult(text, "ok", duration_s=time.perf_counter() - started)
 
 

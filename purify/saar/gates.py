@@ -21,6 +21,9 @@ _NEVER_RAN = frozenset({"malformed", "infra", "rejected"})
 """Statuses of calls that were not executed, so they changed nothing."""
 
 
+_ANYTHING = "globals()"
+"""A cell that may use every name: what is sampled later, for all that is known now."""
+
 _PASS = GateResult(name="state", verdict="pass")
 
 
@@ -32,6 +35,8 @@ class View:
     states: Mapping[str, ToolStateName]
     result: Callable[[int], str]
     """The text of a step's tool results; asked for only by the kernel check."""
+    goes_on: bool = False
+    """Whether more steps will be sampled: what they will use is not known yet."""
 
 
 def state_gate(run: Run, view: View, config: SaarRule) -> GateResult:
@@ -66,9 +71,10 @@ def _kernel_dependency(tool: str, run: Run, view: View, config: SaarRule) -> str
             else:
                 # Also the cells that an edit before this one removes: when this run failed, they had run.
                 earlier.append(call)
+    codes = [code_of(call, config.code_arguments) for call in kept]
     return depends_on_removed(
         removed,
-        [code_of(call, config.code_arguments) for call in kept],
+        [*codes, _ANYTHING] if view.goes_on else codes,
         [code_of(call, config.code_arguments) for call in earlier],
         failed_kept=[index for index, call in enumerate(kept) if call.status in FAILED],
         failed_earlier=[index for index, call in enumerate(earlier) if call.status in FAILED],

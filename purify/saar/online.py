@@ -12,6 +12,7 @@ further rollback in this trajectory.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from purify.digests import config_digest
 from purify.saar.config import SaarConfig
@@ -45,12 +46,15 @@ class Rollback:
         """Whether `step`, sampled next, fails where no attempt is left, so that its result gets the hint."""
         return self._active and self._exhausted([*self.steps, step]) is not None
 
-    def add(self, step: Step) -> None:
-        """Take a sampled step with its observation; rewrite the context if it corrects the failures before it."""
+    def add(self, step: Step, *, cut_off: bool = False) -> None:
+        """Take a sampled step with its observation; rewrite the context if it corrects the failures before it.
+
+        A turn that was `cut_off` at a limit was never executed: it is no attempt.
+        """
         self.steps.append(step)
         self._sampled.append(self._count)
         self._count += 1
-        if not self._active:
+        if not self._active or cut_off:
             return
         exhausted = self._exhausted(self.steps)
         run = exhausted or self._corrected()
@@ -81,7 +85,8 @@ class Rollback:
         )
 
     def _view(self, steps: Sequence[Step]) -> View:
-        return view_of(steps, self._states)
+        # What the next steps will use is not known, and the interpreter keeps what a removed cell did to it.
+        return replace(view_of(steps, self._states), goes_on=True)
 
     def _corrected(self) -> Run | None:
         """The run of failures that the newest step corrects."""
@@ -100,11 +105,11 @@ class Rollback:
 
     def _left_alone(self) -> list[Edit]:
         """The runs still in the context that no edit speaks of yet: never corrected, or after the last rollback."""
-        known = {tuple(edit.raw_steps) for edit in self._edits}
+        known = {step for edit in self._edits for step in edit.raw_steps}
         left = []
         for run in find_runs(self._view(self.steps).turns):
             edit = self._in_sampled_numbers(self._plan(run))
-            if tuple(edit.raw_steps) in known:
+            if not known.isdisjoint(edit.raw_steps):
                 continue
             if edit.accepted:
                 detail = "no rollback after retries were exhausted"

@@ -13,12 +13,8 @@ from typing import Any, NamedTuple
 
 Values = dict[str, Any]
 
-WORDS = [
-    "bear", "bird", "boat", "book", "cake", "cave", "coin", "corn", "crab", "deer", "desk", "dove",
-    "duck", "farm", "fish", "foal", "frog", "gate", "goat", "gold", "hare", "hill", "iron", "lake",
-    "lamp", "leaf", "lion", "milk", "mint", "moon", "moth", "nest", "pear", "pine", "plum", "pond",
-    "rain", "rice", "ring", "road", "rock", "rope", "rose", "sand", "seal", "ship", "star", "wolf",
-]  # fmt: skip
+WORDS = ["cat", "dog", "sun", "hat", "pen", "box", "cup", "bus", "car", "map", "key", "jar"]
+WORDS += ["fox", "owl", "bee", "ant", "egg", "ham", "nut", "pie", "tea", "oak", "elm", "ice"]
 PRIMES = (23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97)
 """Larger than every base: then one factor more or less always changes the remainder."""
 NAMES = ("Ada", "Ben", "Cleo", "Dan", "Eva", "Finn")
@@ -62,12 +58,12 @@ def _numbers(random: Random) -> Values:
 
 
 def _words(random: Random) -> Values:
-    return {"w": " ".join(random.sample(WORDS, 2))}
+    return {"w": "-".join(random.sample(WORDS, 3))}
 
 
 def _letter(random: Random) -> Values:
     words = _words(random)
-    return {**words, "c": random.choice(sorted(set(words["w"]) - {" "}))}
+    return {**words, "c": random.choice(sorted(set(words["w"]) - {"-"}))}
 
 
 FAMILIES: dict[str, Family] = {
@@ -180,7 +176,7 @@ FAMILIES: dict[str, Family] = {
             "letters",
             _letter,
             lambda v: sum(c == v["c"] for c in v["w"]),
-            ("How often does the letter {c} occur in '{w}'?", "Count the letter {c} in '{w}'."),
+            ("How often does '{c}' occur in '{w}'?", "Count the letter '{c}' in '{w}'."),
             ("I count the letter.", "I look at every letter of the text."),
             (
                 "print('{w}'.count('{c}'))",
@@ -199,7 +195,7 @@ FAMILIES: dict[str, Family] = {
             ("Write '{w}' backwards.", "Reverse the text '{w}'."),
             ("A slice turns it around.", "I go through the text from its end."),
             ("print('{w}'[::-1])", "w = '{w}'\nprint(''.join(reversed(w)))"),
-            ("print('{w}'[::1])", "w = '{w}'\nprint(' '.join(reversed(w.split())))"),
+            ("print('{w}'[::1])", "w = '{w}'\nprint('-'.join(reversed(w.split('-'))))"),
             ("w = '{w}'\nprint(reversed(w) + '')", "w = '{w}'\nprint(w[len(w)])"),
         ),
     )

@@ -1,4 +1,4 @@
-"""Make the tiny policy and its task files, as one folder that appears when all of it is done.
+"""Make the tiny policy and its task files, as one folder. Its `toy.json` is there once all of it is.
 
 toy/
   model/           Hugging Face format: transformers and vLLM load it
@@ -10,6 +10,7 @@ toy/
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from itertools import islice
@@ -28,7 +29,8 @@ from purify.toy.tokenizer import Encoded, encode, train_tokenizer
 from purify.toy.training import Progress, new_policy, require_torch, warm_start
 
 CARD = Path(__file__).with_name("card.md")
-NAMES = {"model", "train.jsonl", "held_out.jsonl", "README.md", "toy.json"}
+NAMES = ("toy.json", "README.md", "held_out.jsonl", "train.jsonl", "model")
+SCRATCH = ".toy-"
 TOKENIZER_DIALOGUES = 500
 _LAST = 10
 
@@ -57,15 +59,20 @@ def make_toy(out: Path, config: ToyConfig, progress: Progress, *, overwrite: boo
     """
     require_torch()
     _check_free(out, overwrite)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
-        folder = Path(scratch) / out.name
-        folder.mkdir()
-        report = _fill(folder, config, progress)
+    out.mkdir(parents=True, exist_ok=True)
+    for left in out.glob(f"{SCRATCH}*"):  # of a run that was killed
+        shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(dir=out, prefix=SCRATCH) as scratch:
+        new, old = Path(scratch, "new"), Path(scratch, "old")
+        new.mkdir()
+        old.mkdir()
+        report = _fill(new, config, progress)
         _check_free(out, overwrite)
-        if out.exists():
-            out.rename(Path(scratch) / "old")
-        folder.rename(out)
+        for name in NAMES:
+            if (out / name).exists():
+                (out / name).rename(old / name)
+        for name in reversed(NAMES):
+            (new / name).rename(out / name)
     return report
 
 
@@ -74,14 +81,15 @@ def _check_free(out: Path, overwrite: bool) -> None:
         return
     if not out.is_dir():
         raise PurifyError(f"{out}: is a file; give --out a folder")
-    found = {path.name for path in out.iterdir()}
+    found = {path.name for path in out.iterdir() if not path.name.startswith(SCRATCH)}
     if not found:
         return
     if not overwrite:
         raise PurifyError(f"{out}: not empty; choose another --out, or add --overwrite")
-    if "toy.json" not in found or (strangers := sorted(found - NAMES)):
-        stranger = "no toy.json" if "toy.json" not in found else f"{strangers[0]} is not of purify toy"
-        raise PurifyError(f"{out}: {stranger}, so it is not overwritten; choose another --out")
+    if "toy.json" not in found:
+        raise PurifyError(f"{out}: no toy.json, so it is not overwritten; choose another --out")
+    if strangers := sorted(found - set(NAMES)):
+        raise PurifyError(f"{out}: {strangers[0]} is not of purify toy, so nothing is overwritten; move it away")
 
 
 def _fill(folder: Path, config: ToyConfig, progress: Progress) -> ToyReport:

@@ -1,9 +1,10 @@
 """The warm start: supervised training of a small Qwen3 on demonstrations, the loss on the assistant's tokens alone.
 
-Padding is on the right, and attention looks to the left: no mask is needed, and the fast kernel serves. Dialogues of
-like length share an update, so little of it is padding. Gradients are summed over a few dialogues at a time, whose
-activations stay in the processor's cache: twice as fast on a CPU. Matrices are updated by Muon, which needs about half
-the updates of AdamW before the policy can copy numbers from the question into its program.
+Padding is on the right, and attention looks to the left: no mask is needed, and the fast kernel serves. Gradients are
+summed over a few dialogues of like length at a time: little padding, and activations that stay in the processor's cache
+(twice as fast). An update's own dialogues are drawn without regard to length; updates of short and of long ones would
+weigh tokens differently, and dialogues with failures are the long ones. Matrices are updated by Muon, which needs about
+half the updates of AdamW before the policy can copy numbers from the question into its program.
 """
 
 from __future__ import annotations
@@ -22,10 +23,8 @@ from purify.toy.tokenizer import CONTEXT, Encoded
 if TYPE_CHECKING:
     import torch
 
-POOL = 16
-"""Updates whose dialogues are sorted by length together."""
 WARM_UP = 20
-AT_ONCE = 8
+AT_ONCE = 4
 """Dialogues of one forward pass."""
 WEIGHT_DECAY = 0.01
 CLIP = 1.0
@@ -80,7 +79,8 @@ def warm_start(model: Any, dialogues: Iterator[Encoded], config: ToyConfig, prog
     losses: list[float] = []
     with _threads(config.threads):
         model.train()
-        for step, batch in enumerate(batches(dialogues, config)):
+        for step in range(config.steps):
+            batch = list(islice(dialogues, config.batch_size))
             losses.append(accumulate(model, batch))
             torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
             for optimizer in optimizers:
@@ -106,27 +106,13 @@ def new_optimizers(model: Any, rate: float) -> list[torch.optim.Optimizer]:
     ]
 
 
-def batches(dialogues: Iterator[Encoded], config: ToyConfig) -> Iterator[list[Encoded]]:
-    """`steps` batches. Within a pool they are of like length, and in an order that does not depend on it."""
-    import random
-
-    shuffle = random.Random(config.seed).shuffle
-    left = config.steps
-    while left:
-        count = min(POOL, left)
-        pool = sorted(islice(dialogues, count * config.batch_size), key=lambda dialogue: len(dialogue.ids))
-        starts = list(range(0, len(pool), config.batch_size))
-        shuffle(starts)
-        yield from (pool[start : start + config.batch_size] for start in starts)
-        left -= count
-
-
 def accumulate(model: Any, batch: Sequence[Encoded]) -> float:
     """Add the gradient of a batch's mean cross-entropy over the assistant's tokens; returns that mean."""
     tokens = sum(sum(dialogue.own) for dialogue in batch)
+    ordered = sorted(batch, key=lambda dialogue: len(dialogue.ids))
     total = 0.0
-    for start in range(0, len(batch), AT_ONCE):
-        loss = summed_loss(model, batch[start : start + AT_ONCE]) / tokens
+    for start in range(0, len(ordered), AT_ONCE):
+        loss = summed_loss(model, ordered[start : start + AT_ONCE]) / tokens
         loss.backward()
         total += loss.item()
     return total

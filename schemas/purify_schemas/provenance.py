@@ -67,7 +67,10 @@ class Edit(Row):
     threshold: Float64 | None = Field(default=None, description="gamma: at or above it a replacement is shallow.")
     gates: list[GateResult] = []
     accepted: bool = False
-    reason: EditReason | None = Field(default=None, description="Why it was refused; null when accepted.")
+    reason: EditReason | None = Field(
+        default=None,
+        description="Why it was refused. Of an accepted one, unresolved: the last of the retries failed too.",
+    )
     detail: str | None = None
     removed: list[Removed] = []
 

@@ -65,7 +65,7 @@ def test_characters_of_several_tokens_are_put_together(tokenizer: Any) -> None:
 
 def test_without_a_fast_tokenizer_the_ids_stay_whole() -> None:
     class Slow:
-        def decode(self, ids: list[int]) -> str:
+        def decode(self, ids: list[int], *, skip_special_tokens: bool) -> str:
             return "Hm " + CALL
 
     decoded = decode(Slow(), [1, 2, 3])

@@ -16,7 +16,6 @@ TOOL = {
 }
 USER = Message(role="user", content="What is 6 times 7?")
 CALL = Call(name="python", arguments='{"code": "print(6*7)"}')
-RESULT = Message(role="tool", name="python", content="42")
 
 # Takes no tools and no tool messages, insists that user and assistant alternate, ends with </s> (Llama 2, Mistral).
 ALTERNATING = """{{ bos_token }}{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}\
@@ -52,7 +51,7 @@ def tokenizer(tmp_path: Path) -> Any:
 
 
 def observed(tokenizer: Any, template: ChatTemplate, *calls: Call, ended: bool = True) -> str:
-    results = [RESULT.model_copy(update={"content": str(42 + index)}) for index, _ in enumerate(calls)]
+    results = [str(42 + index) for index, _ in enumerate(calls)]
     return str(tokenizer.decode(template.observation(calls, results, ended=ended)))
 
 
@@ -62,7 +61,7 @@ def test_prompt_and_observation_continue_what_the_engine_has(tokenizer: Any) -> 
     prompt = template.prompt([USER])
     written = '<tool_call>\n{"name": "python", "arguments": {"code": "print(6*7)"}}\n</tool_call>'
     sampled = tokenizer.encode(written + "<|im_end|>")
-    appended = [*prompt, *sampled, *template.observation([CALL], [RESULT], ended=True)]
+    appended = [*prompt, *sampled, *template.observation([CALL], ["42"], ended=True)]
     calls = [{"type": "function", "function": {"name": "python", "arguments": {"code": "print(6*7)"}}}]
     conversation = [
         {"role": "user", "content": USER.content},
@@ -134,7 +133,7 @@ def test_a_conversation_that_cannot_be_rendered_is_named(tokenizer: Any) -> None
     tokenizer.chat_template = ALTERNATING
     template = ChatTemplate(tokenizer, "old")
     with pytest.raises(
-        PurifyError, match=r"old: .* cannot render this conversation \(Conversation roles must alternate"
+        PurifyError, match=r"the chat template cannot render this conversation \(Conversation roles must alternate"
     ):
         template.prompt([USER, USER])
 

@@ -185,7 +185,7 @@ def test_a_journal_that_was_cut_off_keeps_what_is_whole(tmp_path: Path) -> None:
     for cut in (len(whole) - 20, len(whole) * 2 // 3, len(whole) // 2, 100, 0):
         path.write_bytes(whole[:cut])
         with Journal(tmp_path / "j", RAW_SCHEMA) as journal:
-            found = list(journal.rows)
+            found = list(journal.places)
         assert found == [row.trajectory_id for row in rows[: len(found)]]
         assert len(found) < 3 or cut > len(whole) * 2 // 3
         for extra in sorted((tmp_path / "j").glob("*.arrows"))[1:]:

@@ -33,7 +33,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ToyReport]:
 def test_the_folder(made: tuple[Path, ToyReport]) -> None:
     out, report = made
     assert sorted(path.name for path in out.iterdir()) == FILES
-    assert [path.name for path in out.parent.iterdir()] == ["toy"]
     assert len((out / "train.jsonl").read_text().splitlines()) == 18
     assert len((out / "held_out.jsonl").read_text().splitlines()) == 9
     assert ToyReport.model_validate_json((out / "toy.json").read_bytes()) == report
@@ -72,7 +71,7 @@ def test_a_toy_folder_is_replaced_only_when_asked(tmp_path: Path) -> None:
         make_toy(out, TINY, quiet)
     make_toy(out, TINY.model_copy(update={"tasks": 9}), quiet, overwrite=True)
     assert len((out / "train.jsonl").read_text().splitlines()) == 9
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["toy"]
+    assert sorted(path.name for path in out.iterdir()) == FILES
 
 
 def test_nothing_of_others_is_replaced(tmp_path: Path) -> None:
@@ -92,8 +91,14 @@ def test_a_run_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make_toy(tmp_path / "toy", TINY, stop)
+        make_toy(tmp_path, TINY, stop)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_run_left_is_cleared(tmp_path: Path) -> None:
+    (tmp_path / ".toy-abc" / "new").mkdir(parents=True)
+    make_toy(tmp_path, TINY, quiet)
+    assert sorted(path.name for path in tmp_path.iterdir()) == FILES
 
 
 @pytest.fixture(scope="module")

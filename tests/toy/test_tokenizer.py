@@ -133,6 +133,6 @@ def test_rollouts_append_what_rendering_would_write(tokenizer: Any) -> None:
             ids += tokenizer.encode(text)
             if result is not None:
                 calls = read_generated(text.removesuffix(END)).calls
-                ids += template.observation(calls, [Message(role="tool", content=result["content"])], ended=True)
+                ids += template.observation(calls, [result["content"]], ended=True)
         assert ids == rendered[: len(ids)]
         assert tokenizer.decode(rendered[len(ids) :]) == "\n"

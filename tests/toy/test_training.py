@@ -10,8 +10,8 @@ import pytest
 
 from purify.toy.config import DESIGNS, ToyConfig
 from purify.toy.demonstrations import draw_demonstrations
-from purify.toy.tokenizer import Encoded, encode, train_tokenizer
-from purify.toy.training import batches, learning_rate, new_policy, summed_loss, warm_start
+from purify.toy.tokenizer import encode, train_tokenizer
+from purify.toy.training import accumulate, learning_rate, new_policy, summed_loss, warm_start
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -70,14 +70,15 @@ def test_the_same_seed_gives_the_same_weights(tokenizer: Any) -> None:
     assert not torch.equal(first, weights(1))
 
 
-def test_batches_hold_every_dialogue_once_with_others_of_like_length() -> None:
-    stream = [Encoded([index] * (1 + index * 7 % 30), []) for index in range(60)]
-    made = list(batches(iter(stream), ToyConfig(steps=20, batch_size=3)))
-    assert [len(batch) for batch in made] == [3] * 20
-    assert sorted(dialogue.ids[0] for batch in made for dialogue in batch) == list(range(60))
-    for batch in made:
-        lengths = [len(dialogue.ids) for dialogue in batch]
-        assert max(lengths) - min(lengths) <= 8
+def test_the_gradient_is_that_of_the_mean_over_the_whole_batch(tokenizer: Any) -> None:
+    batch = [encode(tokenizer, dialogue) for dialogue in DIALOGUES[:6]]
+    one, other = new_policy(tokenizer, 0), new_policy(tokenizer, 0)
+    mean = accumulate(one, batch)
+    whole = summed_loss(other, batch) / sum(sum(dialogue.own) for dialogue in batch)
+    whole.backward()
+    assert mean == pytest.approx(whole.item(), rel=1e-5)
+    for mine, theirs in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.allclose(mine.grad, theirs.grad, atol=1e-6)
 
 
 def test_the_schedule() -> None:
