@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from purify.chat.formats import FORMATS, read_fenced
+from purify.chat.formats import FORMATS, parse_turn, read_fenced
 from purify.chat.turn import GeneratedTurn
 from purify_schemas import Call
 
@@ -59,3 +59,24 @@ def test_formats_split_a_text_without_losing_any_of_it() -> None:
         turn = FORMATS[name].parse(text)  # type: ignore[index]
         assert (turn.reasoning or "") + (turn.action or "") == text
         assert len(turn.calls) == 1
+
+
+def test_a_turn_that_begins_inside_an_open_think() -> None:
+    """The prompt has opened it, so what comes before its end is thought: a call there is none, nor is an answer."""
+    hermes, python = FORMATS["hermes"], FORMATS["python"]
+    text = 'Maybe <tool_call>{"name": "rm"}</tool_call> but no.\n</think>\n\nThe answer is 42.'
+    turn = parse_turn(hermes, text, thinking=True)
+    assert (turn.calls, turn.reasoning, text[turn.thinking_chars :]) == ([], text, "\n\nThe answer is 42.")
+    cut_off = "So \\boxed{42} may be"
+    assert parse_turn(hermes, cut_off, thinking=True) == GeneratedTurn(cut_off, len(cut_off))
+    assert parse_turn(python, "Hm\n```python\n1\n```\n", thinking=True).calls == []
+    assert parse_turn(hermes, cut_off) == GeneratedTurn(cut_off, 0)
+    # A model that opens it all the same is understood too.
+    assert parse_turn(hermes, "<think>a</think>b", thinking=True) == GeneratedTurn("<think>a</think>b", 16)
+
+
+def test_the_instruction_says_whether_names_stay() -> None:
+    explain = FORMATS["python"].instruction
+    assert explain is not None
+    assert "Every block runs on its own" in explain(False) and "Names stay" in explain(True)
+    assert FORMATS["hermes"].instruction is None

@@ -72,3 +72,23 @@ def test_without_a_fast_tokenizer_the_ids_stay_whole() -> None:
     turn = FORMATS["hermes"].parse(decoded.text)
     reasoning, action, boundary = split_ids(turn, decoded, [1, 2, 3], [-1.0, -2.0, -3.0])
     assert (reasoning.token_ids, action.token_ids, action.text, boundary) == ([1, 2, 3], None, CALL, "unknown")
+
+
+def test_bytes_that_are_no_text_do_not_end_a_run() -> None:
+    """A decoder with byte fallback (Llama 2, Gemma) refuses them one at a time; together they are replaced."""
+    from tokenizers import Tokenizer, decoders, models
+
+    vocabulary = {f"<0x{byte:02X}>": byte for byte in range(256)} | {"\u2581so": 256, "<tool_call>": 257}
+    backend = Tokenizer(models.BPE(vocabulary, [], byte_fallback=True))
+    backend.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])
+
+    class Fast:
+        backend_tokenizer = backend
+
+        def decode(self, ids: list[int], *, skip_special_tokens: bool) -> str:
+            return str(backend.decode(ids, skip_special_tokens=skip_special_tokens))
+
+    decoded = decode(Fast(), [256, 0xC3, 0xA9, 0xE2, 256])
+    assert (decoded.text.replace("\ufffd", "?").count("so"), decoded.ends) == (2, None)
+    whole = decode(Fast(), [256, 0xC3, 0xA9, 256])
+    assert (whole.text, whole.ends) == (" so\u00e9 so", [3, 3, 4, 7])

@@ -265,3 +265,41 @@ def test_saar_tells_the_model_when_its_retries_are_exhausted(world: World) -> No
 def test_an_engine_that_dies_ends_the_rollout(world: World) -> None:
     with pytest.raises(EngineError, match="out of order"):
         world.run(call("a"), EngineError("out of order"))
+
+
+def test_a_tool_may_return_anything(world: World) -> None:
+    loop: list[Any] = []
+    loop.append(loop)
+    values: list[Any] = [{(1, 2): 3}, loop, "x\ud800y", None, [1, "a"]]
+
+    def give(which: int) -> Any:
+        return values[which]
+
+    definition = {"type": "function", "function": {"name": "give", "parameters": {}}}
+    calls = [f'<tool_call>{{"name": "give", "arguments": {{"which": {n}}}}}</tool_call>' for n in range(5)]
+    rolled = world.run(*calls, "Done.", tools=lambda sandbox: [FunctionTool(give, definition)])
+    assert [step.calls[0].status for step in rolled.steps[:5]] == ["error", "error", "ok", "ok", "ok"]
+    assert [step.observation.messages[0].content for step in rolled.steps[2:5]] == ["x?y", "null", '[1, "a"]']
+
+
+def test_parallel_calls_of_a_notebook_share_one_session(world: World) -> None:
+    sessions = []
+
+    class Counted(Scripted):
+        async def session(self, limits: Any = None) -> Any:
+            await asyncio.sleep(0.01)
+            sessions.append(1)
+            return await super().session(limits)
+
+    counted = Counted(execute)
+    rolled = world.run(
+        call("a") + call("bb") + call("ccc"), "Done.", tools=lambda sandbox: [PythonTool(counted, stateful=True)]
+    )
+    assert sessions == [1]
+    assert [code for code, _ in counted.calls] == ["a", "bb", "ccc"]
+    assert rolled.steps[0].observation.messages[2].content == "3"
+
+
+def test_a_truncated_turn_replaces_no_failure(world: World) -> None:
+    rolled = world.run(call("bad"), call("x" * 300), saar=SaarConfig(max_retries=1), max_turn_tokens=60)
+    assert rolled.finish == "length" and len(rolled.steps) == 2

@@ -17,6 +17,11 @@ from purify.generating.policy import recorded
         ({"call_format": "python", "tool": ("python", "a:b")}, "call_format python calls the python tool"),
         ({"overlong_buffer": 30_000}, "overlong_buffer is longer than max_response_tokens"),
         ({"url": "http://localhost:1"}, "url is read only with engine server"),
+        ({"temperature": 0.005}, "engines cannot sample closer to 0"),
+        (
+            {"sandbox": "bubblewrap", "sandbox_url": "http://localhost:1"},
+            "sandbox_url is read only with sandbox fusion",
+        ),
         ({"temperatur": 1.0}, "Extra inputs are not permitted"),
         ({"group_size": 0}, "greater than or equal to 1"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,11 +17,12 @@ import pytest
 
 from purify.datasets import Dataset
 from purify.datasets.verify import verify
-from purify.engines.loading import load_engine
+from purify.engines.loading import load_engine, load_tokenizer
 from purify.errors import PurifyError
 from purify.generating import GenerateConfig, generate
 from purify.generating.agent import response_ids
 from purify.generating.journal import Journal
+from purify.generating.policy import open_sampler
 from purify_schemas import RAW_SCHEMA
 from tests.support import trajectory
 from tests.tiny import tiny_model
@@ -173,6 +175,32 @@ def test_a_resume_with_other_options_is_refused(model: Path, tmp_path: Path) -> 
         generate(tasks, tmp_path / "out", config(model, tool="nowhere:tool"))
     with pytest.raises(PurifyError, match="other options or other input"):
         generate(tasks, tmp_path / "out", config(model, seed=5), mode="resume")
+
+
+def test_a_resume_with_another_chat_template_is_refused(model: Path, tmp_path: Path) -> None:
+    """The template is the prompt's form: two of them must not mix in one group."""
+    own = tmp_path / "model"
+    shutil.copytree(model, own)
+    tasks = write_tasks(tmp_path / "t.jsonl", *TASKS)
+    with pytest.raises(PurifyError, match="--tool nowhere:tool"):
+        generate(tasks, tmp_path / "out", config(own, tool="nowhere:tool"))
+    template = own / "chat_template.jinja"
+    template.write_text(template.read_text().replace("# Tools", "# Your tools"))
+    with pytest.raises(PurifyError, match="other options or other input"):
+        generate(tasks, tmp_path / "out", config(own, tool="nowhere:tool"), mode="resume")
+
+
+def test_a_turn_ends_where_the_model_says(model: Path) -> None:
+    """The template's end of turn, and every end that the model's own generation config names."""
+    options = config(model)
+    tokenizer = load_tokenizer(options)
+    ends = {tokenizer.convert_tokens_to_ids(token) for token in ("<|im_end|>", "<|endoftext|>")}
+
+    async def stop_ids() -> set[int]:
+        async with open_sampler(options, tokenizer, [], "t.jsonl") as sampler:
+            return set(sampler.agent.sampling.stop_token_ids)
+
+    assert asyncio.run(stop_ids()) == ends
 
 
 def test_a_journal_that_was_cut_off_keeps_what_is_whole(tmp_path: Path) -> None:

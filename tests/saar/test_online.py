@@ -142,3 +142,38 @@ def test_online_edits_are_those_that_clean_makes(chain: str) -> None:
     rollback = run(steps, config)
     assert rollback.steps == purified.steps
     assert rollback.provenance().edits == provenance.edits
+
+
+def test_what_the_interpreter_keeps_of_a_removed_cell_may_be_used_later() -> None:
+    """The next cells are not sampled yet: a removed cell that changed a name stays, one that left no trace goes."""
+    states = [ToolState(name="python", state="python_kernel")]
+
+    def accepted(*steps: Step) -> bool:
+        rollback = Rollback(SaarConfig(), Difflib(), states)
+        for one in steps:
+            rollback.add(one)
+        return len(rollback.steps) < len(steps)
+
+    trace = "ZeroDivisionError"
+    changed = step(call("items.append(3)\n1/0", "error", error_type=trace), result=trace)
+    bound = step(call("k = 7\n1/0", "error", error_type=trace), result=trace)
+    traceless = step(call("print(1/0)", "error", error_type=trace), result=trace)
+    assert not accepted(good("items = [1, 2]"), changed, good("print(1/1)"))
+    assert not accepted(bound, good("print(1)"))
+    assert accepted(bound, good("k = 7\nprint(k)"))
+    assert accepted(traceless, good("print(1/1)"))
+
+
+def test_a_turn_that_was_cut_off_is_no_attempt() -> None:
+    rollback = Rollback(SaarConfig(max_retries=1), Difflib(), STATELESS)
+    rollback.add(failed("print(x)"))
+    rollback.add(step(call("print(", "malformed", name=None)), cut_off=True)
+    assert len(rollback.steps) == 2
+    assert [edit.accepted for edit in rollback.provenance().edits] == [False]
+
+
+def test_a_refused_exhaustion_is_told_once() -> None:
+    rollback = Rollback(SaarConfig(max_retries=1), Difflib(), [ToolState(name="python", state="external")])
+    for one in (failed("a"), failed("b"), good("c"), talk()):
+        rollback.add(one)
+    assert [(edit.raw_steps, edit.reason) for edit in rollback.provenance().edits] == [([0, 1], "gate")]
