@@ -11,12 +11,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from itertools import count
+from multiprocessing import active_children
 from typing import Any
 
 from purify.engines.base import EngineError, Generation, Sampling, check_room, check_scorable
 from purify.engines.config import EngineConfig
 from purify.engines.flights import Flights
 from purify.engines.loading import local_or_hub, reason
+from purify.engines.orphans import Watcher
 from purify.errors import PurifyError
 
 _GIB = 2**30
@@ -31,9 +33,10 @@ class VllmEngine:
     name = "vllm"
     logprobs_mode = "processed_logprobs"
 
-    def __init__(self, engine: Any) -> None:
+    def __init__(self, engine: Any, watcher: Watcher) -> None:
         self.max_length = int(engine.model_config.max_model_len)
         self._engine = engine
+        self._watcher = watcher
         self._flights = Flights()
         self._ids = count()
 
@@ -84,6 +87,7 @@ class VllmEngine:
             await self._flights.cancel()
             self._engine.shutdown()
             self._engine = None
+            self._watcher.close()
 
     async def _ask(self, token_ids: Sequence[int], parameters: Any) -> Any:
         if self._engine is None:
@@ -138,6 +142,8 @@ async def load_vllm(config: EngineConfig) -> VllmEngine:
             generation_config="vllm",
             disable_log_stats=True,
         )
-        return VllmEngine(AsyncLLM.from_engine_args(arguments))
+        before = active_children()
+        engine = AsyncLLM.from_engine_args(arguments)
     except Exception as error:  # vLLM, pydantic, torch and the hub raise what they like
         raise PurifyError(f"{config.model}: vLLM does not start ({reason(error)}); its log above says more") from None
+    return VllmEngine(engine, Watcher(child.pid for child in active_children() if child not in before and child.pid))

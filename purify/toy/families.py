@@ -1,5 +1,7 @@
 """The nine families of tasks: three of arithmetic, one told as a story, three of lists, two of strings.
 
+Strings are codes of digits: a policy this small copies digits long before it copies words.
+
 A family is data: how a task is asked, programs that solve it, and programs that go wrong. `slips` run and print a wrong
 answer (for most draws: whoever uses one looks at what it prints), `failures` raise. Programs are templates, filled
 with the values of a task; they use no state of an earlier call.
@@ -13,8 +15,6 @@ from typing import Any, NamedTuple
 
 Values = dict[str, Any]
 
-WORDS = ["cat", "dog", "sun", "hat", "pen", "box", "cup", "bus", "car", "map", "key", "jar"]
-WORDS += ["fox", "owl", "bee", "ant", "egg", "ham", "nut", "pie", "tea", "oak", "elm", "ice"]
 PRIMES = (23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97)
 """Larger than every base: then one factor more or less always changes the remainder."""
 NAMES = ("Ada", "Ben", "Cleo", "Dan", "Eva", "Finn")
@@ -57,13 +57,13 @@ def _numbers(random: Random) -> Values:
     return {"xs": random.sample(range(1, 60), random.randint(4, 6))}
 
 
-def _words(random: Random) -> Values:
-    return {"w": "-".join(random.sample(WORDS, 3))}
+def _code(random: Random) -> Values:
+    return {"w": "".join(random.choices("0123456789", k=random.choice((5, 7))))}
 
 
-def _letter(random: Random) -> Values:
-    words = _words(random)
-    return {**words, "c": random.choice(sorted(set(words["w"]) - {"-"}))}
+def _code_and_digit(random: Random) -> Values:
+    code = _code(random)
+    return {**code, "c": random.choice(code["w"])}
 
 
 FAMILIES: dict[str, Family] = {
@@ -173,11 +173,11 @@ FAMILIES: dict[str, Family] = {
             ),
         ),
         Family(
-            "letters",
-            _letter,
+            "occurrences",
+            _code_and_digit,
             lambda v: sum(c == v["c"] for c in v["w"]),
-            ("How often does '{c}' occur in '{w}'?", "Count the letter '{c}' in '{w}'."),
-            ("I count the letter.", "I look at every letter of the text."),
+            ("How often does '{c}' occur in '{w}'?", "Count the sign '{c}' in '{w}'."),
+            ("I count the sign.", "I look at every sign of the text."),
             (
                 "print('{w}'.count('{c}'))",
                 "w = '{w}'\nn = 0\nfor x in w:\n    if x == '{c}':\n        n += 1\nprint(n)",
@@ -185,17 +185,17 @@ FAMILIES: dict[str, Family] = {
             ("print(len('{w}'))", "w = '{w}'\nn = 0\nfor x in w:\n    if x != '{c}':\n        n += 1\nprint(n)"),
             (
                 "w = '{w}'\nprint(w.count({c}))",
-                "w = '{w}'\nn = 0\nfor i in range(99):\n    if w[i] == '{c}':\n        n += 1\nprint(n)",
+                "w = '{w}'\nn = 0\nfor i in range(9):\n    if w[i] == '{c}':\n        n += 1\nprint(n)",
             ),
         ),
         Family(
             "backwards",
-            _words,
+            _code,
             lambda v: "".join(reversed(v["w"])),
             ("Write '{w}' backwards.", "Reverse the text '{w}'."),
             ("A slice turns it around.", "I go through the text from its end."),
             ("print('{w}'[::-1])", "w = '{w}'\nprint(''.join(reversed(w)))"),
-            ("print('{w}'[::1])", "w = '{w}'\nprint('-'.join(reversed(w.split('-'))))"),
+            ("print('{w}'[::1])", "w = '{w}'\nprint(''.join(sorted(w)))"),
             ("w = '{w}'\nprint(reversed(w) + '')", "w = '{w}'\nprint(w[len(w)])"),
         ),
     )

@@ -1,6 +1,6 @@
 """The tiny policy's tokenizer: byte-level BPE, every digit a token of its own, tags of tools and turns whole.
 
-Brackets, quotes, commas, hyphens and line ends are kept apart, so that a list or a text is the same tokens in a
+Brackets, quotes, commas and line ends are kept apart, so that a list or a text is the same tokens in a
 question, in a program and in what it prints: copying is then one rule. Between them merges may span words.
 """
 
@@ -10,8 +10,6 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-
-from purify.toy.families import WORDS
 
 VOCABULARY = 640
 CONTEXT = 2048
@@ -29,8 +27,8 @@ PYTHON_TOOL: dict[str, Any] = {
 }
 
 # An escaped or real line end with the indentation after it; other escapes of JSON; a digit; signs of JSON in a row; a
-# comma; a bracket, quote or hyphen.
-_APART = r"""\\n *|\n *|\\["\\]|[0-9]|[{}":, ]*[{}"][{}":, ]*|, ?|[\[\]()'-]"""
+# comma; a bracket or quote.
+_APART = r"""\\n *|\n *|\\["\\]|[0-9]|[{}":, ]*[{}"][{}":, ]*|, ?|[\[\]()']"""
 _MARKS = re.compile("|".join(map(re.escape, (*SPECIAL, *TAGS))))
 _ASSISTANT = re.compile(re.escape(START) + r"assistant\n(.*?" + re.escape(END) + ")", re.DOTALL)
 
@@ -61,9 +59,8 @@ def train_tokenizer(dialogues: Iterable[Sequence[dict[str, Any]]]) -> Any:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    texts = [text for dialogue in dialogues for text in _MARKS.split(render(tokenizer, dialogue))]
-    # The words that tasks are about are learnt first, whole: text of the dialogues would leave them in pieces.
-    backend.train_from_iterator([*texts, *WORDS * len(texts)], trainer)
+    texts = (text for dialogue in dialogues for text in _MARKS.split(render(tokenizer, dialogue)))
+    backend.train_from_iterator(texts, trainer)
     backend.add_tokens([AddedToken(tag, normalized=False) for tag in TAGS])
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,

@@ -1,4 +1,7 @@
-"""Kill vLLM's engine process under a running generation and print what the caller sees. Run by test_vllm.py."""
+"""Kill vLLM's engine process under a running generation and print what the caller sees. Run by test_vllm.py.
+
+With `wait` as a second argument: print the process numbers of the engine, and wait to be killed.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +34,15 @@ def children() -> list[int]:
     return found[1:]
 
 
-async def main(model: str) -> None:
+async def main(model: str, what: str = "kill") -> None:
     engine = await load_engine(
         EngineConfig(engine="vllm", model=model, dtype="float32", kv_cache_gb=0.25, max_batch=16)
     )
     request = asyncio.create_task(engine.generate([1, 2, 3], Sampling(max_tokens=2000)))
     await asyncio.sleep(0.2)
+    if what == "wait":
+        print("children", *children(), flush=True)
+        await asyncio.sleep(240)
     for child in children():
         os.kill(child, signal.SIGKILL)
     try:
@@ -47,4 +53,4 @@ async def main(model: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(*sys.argv[1:]))

@@ -254,3 +254,29 @@ def test_a_dead_engine_is_an_engine_error(tiny: Path) -> None:
             [sys.executable, str(script), str(tiny)], capture_output=True, text=True, timeout=240, check=False
         )
     assert "EngineError: vLLM's engine died" in ended.stdout, ended.stdout + ended.stderr
+
+
+def test_the_engine_does_not_outlive_a_killed_run(tiny: Path) -> None:
+    """It would keep the device's memory, and there would be none for a resumed run."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        script = Path(__file__).with_name("die_in_vllm.py")
+        command = [sys.executable, str(script), str(tiny), "wait"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as run:
+            assert run.stdout is not None
+            said = next(line for line in run.stdout if line.startswith("children "))  # vLLM prints, too
+            children = [int(pid) for pid in said.split()[1:]]
+            run.kill()
+    assert children
+    deadline = time.monotonic() + 60
+    while any(_runs(pid) for pid in children):
+        assert time.monotonic() < deadline, children
+        time.sleep(0.2)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
