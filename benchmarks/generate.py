@@ -107,7 +107,7 @@ async def measure(name: str, sampler: Sampler, samples: Sequence[Sample], concur
         wall = time.perf_counter() - started
         tokens = sum(request.length for request in noting.requests)
         loops.append(tokens / wall)
-        in_tools.append(tool.seconds / (wall * concurrency))
+        in_tools.append(tool.seconds / (tool.seconds + wall * concurrency))
         started = time.perf_counter()
         await replay(noting.engine, list(noting.requests), concurrency)
         bare.append(tokens / (time.perf_counter() - started))

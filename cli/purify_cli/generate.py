@@ -23,7 +23,9 @@ def command(
     ],
     out: Out,
     config: GenerateConfig,
-    concurrency: Annotated[int, typer.Option("--concurrency", "-j", min=1, help="Trajectories in flight.")] = 64,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", "-j", min=1, help="Sequences that the engine decodes at once.")
+    ] = 64,
     overwrite: Overwrite = False,
     resume: Resume = False,
 ) -> None:

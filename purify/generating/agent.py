@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
@@ -53,8 +53,12 @@ class Agent:
     """Of every turn; its stop ids are the tokens that end one."""
     budget: Budget
 
-    async def rollout(self, prompt: Sequence[int], rollback: Rollback, stream: str) -> FinishReason:
+    async def rollout(
+        self, prompt: Sequence[int], rollback: Rollback, stream: str, slots: asyncio.Semaphore
+    ) -> FinishReason:
         """Generate one trajectory into `rollback.steps`; returns how it ended. `prompt` leaves room for a token.
+
+        The caller holds one of the `slots`, which are the engine's; while tools run, another trajectory has it.
 
         Raises `EngineError` if the engine is beyond use.
         """
@@ -71,7 +75,9 @@ class Agent:
                 if not step.calls:
                     rollback.add(step)
                     return "stop"
-                rollback.add(await self._observe(step, runs, rollback))
+                async with _lent(slots):
+                    results = await _run_all(step.calls, runs)
+                rollback.add(self._observed(step, results, rollback))
                 if ended := self._ended(len(prompt), rollback.steps):
                     # No generation follows these results: they are data, and the engine never saw their ids.
                     rollback.steps[-1] = _without_observed_ids(rollback.steps[-1])
@@ -107,9 +113,8 @@ class Agent:
             boundary=boundary,
         )
 
-    async def _observe(self, step: Step, runs: Mapping[str, Run], rollback: Rollback) -> Step:
-        """Run the calls of a turn; the step with their statuses and results."""
-        results = await _run_all(step.calls, runs)
+    def _observed(self, step: Step, results: Sequence[ToolResult], rollback: Rollback) -> Step:
+        """The step with the statuses and results of its calls."""
         calls = [_judged(call, result) for call, result in zip(step.calls, results, strict=True)]
         texts = [_shortened(result.text, self.budget.max_result_chars) for result in results]
         step = step.model_copy(update={"calls": calls})
@@ -119,6 +124,16 @@ class Agent:
         ended = _step_ids(step)[-1:] == [self.template.end_of_turn]
         ids = self.template.observation(calls, [self.format.result(text) for text in texts], ended=ended)
         return step.model_copy(update={"observation": Observation(token_ids=ids, messages=messages)})
+
+
+@asynccontextmanager
+async def _lent(slots: asyncio.Semaphore) -> AsyncIterator[None]:
+    """Without the slot inside, with it again afterwards."""
+    slots.release()
+    try:
+        yield
+    finally:
+        await slots.acquire()
 
 
 def response_ids(steps: Sequence[Step]) -> list[int]:

@@ -56,34 +56,41 @@ class Sampler:
     async def run(
         self, samples: Iterable[Sample], concurrency: int, done: Callable[[Trajectory], None]
     ) -> dict[str, str]:
-        """Sample all, at most `concurrency` at a time; returns the tasks that do not fit the model, with the reason.
+        """Sample all; returns the tasks that do not fit the model, with the reason.
+
+        The engine has at most `concurrency` sequences at a time. While tools run and rewards are found, others take
+        their place, up to as many again.
 
         Raises `EngineError` if the engine is beyond use. What was `done` by then stays done.
         """
-        waiting = iter(samples)
         refused: dict[str, str] = {}
+        slots, alive = asyncio.Semaphore(concurrency), asyncio.Semaphore(2 * concurrency)
 
-        async def work() -> None:
-            for sample in waiting:
-                if sample.task.task_id in refused:
-                    continue
-                try:
-                    prompt = self._prompt(sample.task)
-                except PurifyError as error:
-                    refused[sample.task.task_id] = str(error)
-                    continue
-                done(await self.trajectory(sample, prompt))
+        async def work(sample: Sample, prompt: Sequence[int]) -> None:
+            try:
+                done(await self.trajectory(sample, prompt, slots))
+            finally:
+                alive.release()
 
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(concurrency):
-                    group.create_task(work())
+                for sample in samples:
+                    if sample.task.task_id in refused:
+                        continue
+                    try:
+                        prompt = self._prompt(sample.task)
+                    except PurifyError as error:
+                        refused[sample.task.task_id] = str(error)
+                        continue
+                    await alive.acquire()
+                    await slots.acquire()
+                    group.create_task(work(sample, prompt))
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
         return refused
 
-    async def trajectory(self, sample: Sample, prompt: Sequence[int]) -> Trajectory:
-        """Sample, execute and reward one trajectory."""
+    async def trajectory(self, sample: Sample, prompt: Sequence[int], slots: asyncio.Semaphore) -> Trajectory:
+        """Sample, execute and reward one trajectory. Gives back the slot that the caller holds for it."""
         states = [
             ToolState(name=name, state=self.config.tool_state.get(name, tool.state))
             for name, tool in self.agent.tools.items()
@@ -91,7 +98,10 @@ class Sampler:
         active = self.config.saar and is_drawn(sample.trajectory_id, self.rule)
         rollback = Rollback(self.rule, self.similarity, states, active=active)
         # The id covers the options, seed included, so every trajectory of every run draws from a stream of its own.
-        finish = await self.agent.rollout(prompt, rollback, sample.trajectory_id)
+        try:
+            finish = await self.agent.rollout(prompt, rollback, sample.trajectory_id, slots)
+        finally:
+            slots.release()
         trajectory = Trajectory(
             trajectory_id=sample.trajectory_id,
             task_id=sample.task.task_id,

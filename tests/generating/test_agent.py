@@ -73,7 +73,13 @@ class World:
         states = [ToolState(name=tool.name, state=tool.state) for tool in by_name.values()]
         rollback = Rollback(saar or SaarConfig(), Difflib(), states, active=saar is not None)
         prompt = template.prompt(QUESTION)
-        finish = asyncio.run(agent.rollout(prompt, rollback, "stream"))
+
+        async def rollout() -> str:
+            slots = asyncio.Semaphore(1)
+            await slots.acquire()
+            return await agent.rollout(prompt, rollback, "stream", slots)
+
+        finish = asyncio.run(rollout())
         return Rolled(finish, prompt, rollback, engine, sandbox, self.tokenizer)
 
 

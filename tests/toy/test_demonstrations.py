@@ -47,7 +47,7 @@ def test_rates_are_those_of_the_design(design: DesignName) -> None:
     counted = rates(shown(design))
     assert counted == COUNTS[design]
     for (hits, of), rate in zip(counted, DESIGNS[design], strict=True):
-        assert hits / of == pytest.approx(rate, abs=0.04)
+        assert hits / of == pytest.approx(rate, abs=0.05)
 
 
 def test_a_dialogue_ends_with_its_first_good_call() -> None:
