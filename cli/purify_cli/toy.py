@@ -11,7 +11,7 @@ import typer
 
 from purify.toy.config import ToyConfig
 from purify_cli.options import configured
-from purify_cli.writing import say
+from purify_cli.writing import rich_bar, say
 
 if TYPE_CHECKING:
     from purify.toy.training import Progress
@@ -45,25 +45,6 @@ def command(out: Out, config: ToyConfig, overwrite: Overwrite = False) -> None:
 @contextmanager
 def progress_line(steps: int) -> Iterator[Progress]:
     """A bar over updates with the loss, on standard error; silent where that is no terminal."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("toy"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("updates  loss {task.fields[loss]:.3f}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+    with rich_bar("toy", "updates  loss {task.fields[loss]:.3f}") as bar:
         task = bar.add_task("toy", total=steps, loss=float("nan"))
         yield lambda step, loss: bar.update(task, completed=step, loss=loss)

@@ -14,6 +14,8 @@ import typer
 from purify.errors import PurifyError
 
 if TYPE_CHECKING:
+    import rich.progress
+
     from purify.datasets import Dataset, Progress, WriteMode
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Directory of the dataset to write.")]
@@ -28,9 +30,8 @@ def write_mode(overwrite: bool, resume: bool) -> WriteMode:
     return "overwrite" if overwrite else "resume" if resume else "new"
 
 
-@contextmanager
-def progress_bar(verb: str, *, units: str = "shards", rows: str = "rows") -> Iterator[Progress]:
-    """A bar over units with rows a second, on standard error; silent where that is no terminal."""
+def rich_bar(verb: str, text: str) -> rich.progress.Progress:
+    """A bar with the time it took and what is left, and `text` filled with the task's fields."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -45,12 +46,19 @@ def progress_bar(verb: str, *, units: str = "shards", rows: str = "rows") -> Ite
         TextColumn(verb),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn(f"{units}  {{task.fields[rows]:,}} {rows}  {{task.fields[rate]:,.0f}} {rows}/s"),
+        TextColumn(text),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+    return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+
+
+@contextmanager
+def progress_bar(verb: str, *, units: str = "shards", rows: str = "rows") -> Iterator[Progress]:
+    """A bar over units with rows a second, on standard error; silent where that is no terminal."""
+    text = f"{units}  {{task.fields[rows]:,}} {rows}  {{task.fields[rate]:,.0f}} {rows}/s"
+    with rich_bar(verb, text) as bar:
         task = bar.add_task(verb, total=None, rows=0, rate=0.0)
 
         def advance(*, total: int | None = None, units: int = 0, rows: int = 0) -> None:

@@ -63,3 +63,12 @@ def _check_schema(schema: pa.Schema, path: Path) -> None:
         )
     if not any(schema.equals(known) for known in (RAW_SCHEMA, PURIFIED_SCHEMA)):
         raise PurifyError(f"{path}: its columns are not those of schema version {SCHEMA_VERSION}; import it again")
+
+
+def without_padding(value: Any) -> Any:
+    """Drop null keys: Parquet gives every struct all keys of its column, which breaks tool schemas and arguments."""
+    if isinstance(value, dict):
+        return {key: without_padding(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [without_padding(item) for item in value]
+    return value

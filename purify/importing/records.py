@@ -19,6 +19,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from purify.datasets.parquet import without_padding
 from purify.digests import digest
 from purify.errors import PurifyError
 
@@ -284,14 +285,5 @@ def _parquet(path: Path, segment: Segment) -> Iterator[Read]:
         row = segment.first_row
         for batch in file.iter_batches(batch_size=256, row_groups=list(range(segment.start, segment.end))):
             for record in batch.to_pylist():
-                yield Read(row, _without_padding(record), None)
+                yield Read(row, without_padding(record), None)
                 row += 1
-
-
-def _without_padding(value: Any) -> Any:
-    """Drop null keys: Parquet gives every struct all keys of its column, which breaks tool schemas and arguments."""
-    if isinstance(value, dict):
-        return {key: _without_padding(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_without_padding(item) for item in value]
-    return value

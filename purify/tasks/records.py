@@ -150,26 +150,19 @@ def _parquet(path: Path) -> Iterator[Record]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from purify.datasets.parquet import without_padding
+
     row = 0
     try:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=256):
                 for value in batch.to_pylist():
-                    known = _without_padding(value)
+                    known = without_padding(value)
                     yield Record(row, dump_json(known).encode(), known)
                     row += 1
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         first = str(error).split("\n", 1)[0]
         raise PurifyError(f"{path}: not a readable Parquet file ({first}); write it again") from None
-
-
-def _without_padding(value: Any) -> Any:
-    """Drop null members: Parquet gives every struct all members of its column."""
-    if isinstance(value, dict):
-        return {key: _without_padding(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_without_padding(item) for item in value]
-    return value
 
 
 def _finite(value: Any) -> Any:
