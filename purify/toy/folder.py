@@ -129,6 +129,8 @@ def save(model: Any, tokenizer: Any, folder: Path) -> None:
         if shown:
             logging.enable_progress_bar()
     tokenizer.save_pretrained(folder)
+    for weights in folder.glob("*.safetensors"):  # written for their owner alone
+        weights.chmod((folder / "config.json").stat().st_mode)
 
 
 def _dialogues(split: Split, config: ToyConfig) -> Iterator[list[dict[str, Any]]]:
@@ -151,13 +153,12 @@ class _Counted(Iterator[Encoded]):
 
 
 def _card(report: ToyReport) -> str:
-    design = DESIGNS[report.config.design]
+    config, design = report.config, DESIGNS[report.config.design]
     return Template(CARD.read_text()).substitute(
         report.model_dump(exclude={"config"}),
-        **design._asdict(),
-        design=report.config.design,
-        steps=report.config.steps,
-        batch_size=report.config.batch_size,
-        seed=report.config.seed,
-        last=f"{report.last_loss:.3f}",
+        **config.model_dump(include={"design", "steps", "batch_size", "seed"}),
+        first_error=design.first_error,
+        retry_error=round(1 - design.retry_fix, 2),
+        first_silent=design.first_silent,
+        retry_silent=design.retry_silent,
     )

@@ -41,7 +41,8 @@ def require_torch() -> None:
         import_module("transformers")
     except ImportError as error:
         raise PurifyError(
-            f"toy needs torch and transformers ({error}); install them with: pip install 'purify-trajectories[generate]'"
+            f"toy needs torch and transformers ({error}); "
+            "install them with: pip install 'purify-trajectories[generate]'"
         ) from None
 
 

@@ -154,6 +154,12 @@ def test_a_seed_repeats_a_generation(running: Running) -> None:
     assert first.token_ids == second.token_ids != other.token_ids
 
 
+def test_more_prompt_than_a_step_takes_is_no_trouble_for_seeded_requests(in_process: Running) -> None:
+    """On a CPU vLLM cannot go on with a seeded request after part of its prompt: prompts are not taken in parts."""
+    samplings = [Sampling(max_tokens=4, seed=seed) for seed in range(48)]
+    assert [len(g.token_ids) for g in in_process.generate(*samplings, prompt=list(range(20, 120)) * 8)] == [4] * 48
+
+
 def test_stop_ids_end_a_generation_and_are_kept(running: Running) -> None:
     [free] = running.generate(SAMPLINGS[0])
     stop = free.token_ids[7]

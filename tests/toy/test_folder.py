@@ -39,6 +39,8 @@ def test_the_folder(made: tuple[Path, ToyReport]) -> None:
     assert (report.config, report.demonstrations, report.parameters) == (TINY, 12, 869_760)
     card = (out / "README.md").read_text()
     assert "$" not in card and "scaffolding" in card and "869760 parameters" in card
+    assert "| it fails | 0.55 | 0.3 |\n| having run, it printed a wrong answer | 0.45 | 0.08 |\n" in card
+    assert len({path.stat().st_mode for path in (out / "model").iterdir()}) == 1
 
 
 def test_the_model_loads_and_goes_on(made: tuple[Path, ToyReport]) -> None:
