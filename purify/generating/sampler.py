@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import NamedTuple
 
 import orjson
@@ -74,17 +75,17 @@ class Sampler:
 
         try:
             async with asyncio.TaskGroup() as group:
-                for sample in samples:
-                    if sample.task.task_id in refused:
-                        continue
+                for task_id, group_of_task in groupby(samples, key=lambda sample: sample.task.task_id):
+                    together = list(group_of_task)
                     try:
-                        prompt = self._prompt(sample.task)
+                        prompt = self._prompt(together[0].task)
                     except PurifyError as error:
-                        refused[sample.task.task_id] = str(error)
+                        refused[task_id] = str(error)
                         continue
-                    await alive.acquire()
-                    await slots.acquire()
-                    group.create_task(work(sample, prompt))
+                    for sample in together:
+                        await alive.acquire()
+                        await slots.acquire()
+                        group.create_task(work(sample, prompt))
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
         return refused
