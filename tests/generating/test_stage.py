@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,10 @@ from purify.engines.loading import load_engine, load_tokenizer
 from purify.errors import PurifyError
 from purify.generating import GenerateConfig, generate
 from purify.generating.agent import response_ids
-from purify.generating.journal import Journal
+from purify.generating.journal import Journal, read_journal
 from purify.generating.policy import open_sampler
 from purify_schemas import RAW_SCHEMA
+from tests.engines.stand_in import stand_in
 from tests.support import trajectory
 from tests.tiny import tiny_model
 
@@ -218,3 +220,29 @@ def test_a_journal_that_was_cut_off_keeps_what_is_whole(tmp_path: Path) -> None:
         assert len(found) < 3 or cut > len(whole) * 2 // 3
         for extra in sorted((tmp_path / "j").glob("*.arrows"))[1:]:
             extra.unlink()
+
+
+def test_a_server_that_dies_in_the_middle_loses_nothing_that_was_finished(model: Path, tmp_path: Path) -> None:
+    """One line, what was finished is kept, and with the server back --resume samples the rest alone."""
+    tasks = write_tasks(tmp_path / "t.jsonl", *TASKS)
+    with stand_in(model=str(model), max_model_len=512) as server:
+        options = config(model, engine="server", url=server.url, max_turn_tokens=3)
+
+        def die() -> None:
+            while len(server.requests) < 8:
+                time.sleep(0.001)
+            server.failures[:] = [0] * 1000
+
+        dying = threading.Thread(target=die)
+        dying.start()
+        with pytest.raises(PurifyError, match="the server is gone"):
+            generate(tasks, tmp_path / "out", options, concurrency=1)
+        dying.join()
+        kept = set(read_journal(tmp_path / "out/.partial/journal", RAW_SCHEMA))
+        assert 0 < len(kept) < 12
+        server.failures.clear()
+        server.requests.clear()
+        dataset = generate(tasks, tmp_path / "out", options, concurrency=1, mode="resume")
+    assert len(dataset) == 12
+    prompts = [request for request in server.requests if request["max_tokens"] == 3]
+    assert len(prompts) == 12 - len(kept)
