@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from purify.datasets import Dataset
     from purify.datasets.verify import verify
     from purify.errors import PurifyError
+    from purify.generating import GenerateConfig, generate
     from purify.importing import ImportConfig, import_dump
     from purify.reporting import stats
     from purify.saar import SaarConfig, purify_trajectory
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Dataset",
+    "GenerateConfig",
     "ImportConfig",
     "PurifyError",
     "SaarConfig",
     "Trajectory",
     "clean",
+    "generate",
     "import_dump",
     "open",
     "purify_trajectory",
@@ -42,6 +45,8 @@ _HOME = {
     "restore": "purify.cleaning",
     "Dataset": "purify.datasets",
     "PurifyError": "purify.errors",
+    "GenerateConfig": "purify.generating",
+    "generate": "purify.generating",
     "ImportConfig": "purify.importing",
     "Trajectory": "purify_schemas",
     "import_dump": "purify.importing",
