@@ -62,7 +62,7 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# The tiny policy: seven minutes on an idle core.
+# The tiny policy: about five minutes on an idle core.
 toy/toy.json: | $(STAMP)
 	$(BIN)/purify toy -o toy
 

@@ -49,6 +49,9 @@ class ChatTemplate:
         self.end_of_turn = self._find_end_of_turn(name)
         self._end_text = tokenizer.convert_ids_to_tokens(self.end_of_turn)
         self._control = [*tokenizer.all_special_tokens, *map(str, tokenizer.added_tokens_decoder.values())]
+        self._cuts = re.compile(
+            "|".join(f"(?<={re.escape(t[0])})(?={re.escape(t[1:])})" for t in self._control if t[1:])
+        )
         self._arguments_as_text = False
         self._tool_role = self._takes(_calling_turn(1), _TOLD)
         if not self._tool_role:
@@ -118,8 +121,9 @@ class ChatTemplate:
         ids: list[int] = []
         for part in re.split(f"({_RESULT}[0-9]{{3}})", text):
             if part.startswith(_RESULT):
-                plain = results[int(part.removeprefix(_RESULT))]
-                ids += self._tokenizer.encode(plain, add_special_tokens=False, split_special_tokens=True)
+                # Cut behind the first character of each control token, so that none is met whole.
+                for piece in self._cuts.split(results[int(part.removeprefix(_RESULT))]):
+                    ids += self._encode(piece)
             else:
                 ids += self._encode(part)
         return ids
