@@ -10,7 +10,7 @@ import sys
 import typer
 
 from purify.errors import PurifyError
-from purify_cli import clean, doctor, generate, import_, inspect, schema, stats, toy, verify
+from purify_cli import clean, doctor, generate, import_, inspect, schema, stats, toy, train, verify
 
 app = typer.Typer(
     name="purify",
@@ -28,6 +28,7 @@ app.command("generate")(generate.command)
 app.command("import")(import_.command)
 app.command("clean")(clean.command)
 app.command("restore")(clean.restore_command)
+app.command("train")(train.command)
 app.command("inspect")(inspect.command)
 app.command("stats")(stats.command)
 app.command("verify")(verify.command)

@@ -10,9 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from functools import cached_property
+from itertools import takewhile
 from typing import Any
 
-from purify.digests import digest
+from purify.chat.as_openai import as_call, as_openai
+from purify.chat.identity import template_digest, tokenizer_digest
 from purify.errors import PurifyError
 from purify_schemas import Call, Message
 
@@ -35,9 +38,8 @@ class ChatTemplate:
             )
         self._tokenizer = tokenizer
         self._tools = list(tools) or None
-        self.digest = digest(str(tokenizer.chat_template))
-        self.tokenizer_digest = digest(sorted(tokenizer.get_vocab().items()))
-        prompt = self._render([_USER])
+        self.digest = str(template_digest(tokenizer))
+        self._asked = prompt = self._render([_USER])
         for tool in tools:
             if tool["function"]["name"] not in prompt:
                 raise PurifyError(
@@ -61,6 +63,16 @@ class ChatTemplate:
         self.drops_reasoning = self._drops_reasoning()
         """Whether the template, rendering a conversation again, leaves out what was thought in earlier turns."""
 
+    @cached_property
+    def tokenizer_digest(self) -> str:
+        """Of the vocabulary. Templates are made by the hundred where each row has tools of its own, so when asked."""
+        return tokenizer_digest(self._tokenizer)
+
+    @property
+    def end_text(self) -> str:
+        """The token that closes a turn, as text."""
+        return str(self._end_text)
+
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """The ids of a conversation, up to where the assistant goes on.
 
@@ -76,23 +88,75 @@ class ChatTemplate:
         end-of-turn token; if not (a stop string ended it), it comes first here. A result's text never becomes a control
         token, whatever a program prints.
         """
-        if not (self._tool_role and (self._parallel or len(results) == 1)):
+        return self.between(calls, results, (), ended=ended)
+
+    def between(
+        self, calls: Sequence[Call], results: Sequence[str], said: Sequence[Message], *, ended: bool
+    ) -> list[int]:
+        """As `observation`, with what was `said` before the next turn behind the results. Both may be empty."""
+        if results and not (self._tool_role and (self._parallel or len(results) == 1)):
             results = ["\n".join(results)]
         hostile = any(token in result for result in results for token in self._control)
         shown = [f"{_RESULT}{index:03d}" for index in range(len(results))] if hostile else results
-        told = [self._told(call, text, index) for index, (call, text) in enumerate(zip(calls, shown, strict=False))]
-        rendered = self._render([_USER, self._turn(len(told)), *told])
-        # The first one: a result may quote it.
-        _, _, after = rendered.partition(_last(len(told)))
-        _, end, delta = after.partition(self._end_text)
-        if not end:
-            raise PurifyError("the chat template does not end a turn that calls a tool")
+        known = [*calls, *[Call()] * len(shown)]
+        told = [self._told(known[index], text, index) for index, text in enumerate(shown)]
+        more = [as_openai(message, arguments_as_text=self._arguments_as_text) for message in said]
+        delta = self._after_turn(len(told), [*told, *more])
         delta = delta if ended else self._end_text + delta
         return self._encode_apart(delta, results) if hostile else self._encode(delta)
 
+    def turn(self, content: str, thinking: str, calls: Sequence[Call]) -> tuple[str, int]:
+        """How the template writes a turn, up to its end token, and where in that text the calls begin.
+
+        What a template leaves out (thinking, or words beside a call) is put in front. Raises `PurifyError` if it cannot
+        write the calls.
+        """
+        turn: dict[str, Any] = {"role": "assistant", "content": content}
+        if thinking:
+            turn |= {"reasoning_content": thinking, "thinking": thinking}
+        made = [as_call(call, _id(index), as_text=self._arguments_as_text) for index, call in enumerate(calls)]
+        text = self._written(turn, made)
+        begin = len(text)
+        if calls:
+            alone = self._written({"role": "assistant", "content": ""}, made)
+            begin -= len(_common_end(text, alone).lstrip())
+            if begin == len(text):
+                raise PurifyError("the chat template writes no tool calls")
+        front = ""
+        if thinking.strip() not in text[:begin]:
+            front += f"<think>\n{thinking.strip()}\n</think>\n\n"
+        if content.strip() not in text[:begin]:
+            front += f"{content}\n"
+        return front + text, len(front) + begin
+
+    def _written(self, turn: dict[str, Any], calls: Sequence[dict[str, Any]]) -> str:
+        """A turn as the template writes it behind a user. With calls it is rendered before their results: the last
+        turn of a conversation may look otherwise."""
+        asked = self._asked[: self._asked.rindex("<think>")] if self.opens_thinking else self._asked
+        told = [self._told(Call(), "told", index) for index in range(len(calls))]
+        if calls:
+            rendered = self._render([_USER, {**turn, "tool_calls": list(calls)}, *told])
+            end = self._end_text + self._after_turn(len(calls), told)
+        else:
+            rendered = self._render([_USER, turn], go_on=False)
+            end = self._end_text + rendered.rpartition(self._end_text)[2]
+        if not (rendered.startswith(asked) and rendered.endswith(end)):
+            raise PurifyError("the chat template writes a turn in another place than where it asks for one")
+        return rendered[len(asked) : -len(end)]
+
+    def _after_turn(self, calls: int, following: Sequence[dict[str, Any]]) -> str:
+        """What is written between the end token of a turn with so many calls and the start of the next turn."""
+        rendered = self._render([_USER, self._turn(calls), *following])
+        # The first one: a result may quote it.
+        _, _, after = rendered.partition(_last(calls))
+        _, end, delta = after.partition(self._end_text)
+        if not end:
+            raise PurifyError("the chat template does not end a turn that calls a tool")
+        return delta
+
     def _turn(self, calls: int) -> dict[str, Any]:
         """A turn whose end is found by its last words."""
-        if not self._tool_role:
+        if not (self._tool_role and calls):
             return {"role": "assistant", "content": _last(calls)}
         return _calling_turn(calls, as_text=self._arguments_as_text)
 
@@ -159,31 +223,9 @@ class ChatTemplate:
         return "thought" not in self._render([_USER, turn, self._told(Call(name="f"), "told", 0)])
 
 
-def as_openai(message: Message, *, arguments_as_text: bool = False) -> dict[str, Any]:
-    """A message of ours as chat templates take it: most write a call's arguments themselves, from an object."""
-    known: dict[str, Any] = {"role": message.role, "content": message.content or ""}
-    if message.parts is not None:
-        known["content"] = json.loads(message.parts)
-    if message.name is not None:
-        known["name"] = message.name
-    if message.tool_calls is not None:
-        known["tool_calls"] = [_call(call, as_text=arguments_as_text) for call in json.loads(message.tool_calls)]
-    if message.call_id is not None:
-        known["tool_call_id"] = message.call_id
-    return known
-
-
-def _call(call: dict[str, Any], *, as_text: bool) -> dict[str, Any]:
-    """OpenAI's own form has the arguments as JSON text, which a template would quote once more."""
-    function = call.get("function")
-    arguments = function.get("arguments") if isinstance(function, dict) else None
-    if as_text or not isinstance(arguments, str):
-        return call
-    try:
-        parsed = json.loads(arguments)
-    except ValueError:
-        return call
-    return {**call, "function": {**call["function"], "arguments": parsed}} if isinstance(parsed, dict) else call
+def _common_end(one: str, other: str) -> str:
+    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(reversed(one), reversed(other), strict=False))
+    return one[len(one) - sum(1 for _ in pairs) :]
 
 
 def _calling_turn(calls: int, *, as_text: bool = False) -> dict[str, Any]:

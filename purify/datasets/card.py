@@ -38,7 +38,7 @@ def dataset_card(manifest: Manifest) -> str:
         for name, value in manifest.counts.items()
     )
     return _CARD.format(
-        kind=manifest.kind,
+        kind=f"{manifest.kind}, scored" if manifest.scored else manifest.kind,
         stage=manifest.stage,
         rows=manifest.rows,
         rejected=manifest.rejected,

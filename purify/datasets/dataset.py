@@ -72,6 +72,10 @@ class Dataset:
     def purified(self) -> bool:
         return self.manifest.kind == "purified"
 
+    @property
+    def scored(self) -> bool:
+        return self.manifest.scored
+
     def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """The row groups of all shards, in order."""
         for shard in self.manifest.shards:

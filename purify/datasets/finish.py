@@ -42,6 +42,7 @@ def finish(stage: Stage, results: Sequence[ShardResult], out: Path) -> Manifest:
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         kind=stage.kind,
+        scored="scores" in stage.schema.names,
         stage=stage.name,
         config=stage.config,
         config_digest=stage.config_digest,

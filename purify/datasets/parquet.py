@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from purify.errors import PurifyError
-from purify_schemas import PURIFIED_SCHEMA, RAW_SCHEMA, SCHEMA_VERSION
+from purify_schemas import SCHEMA_VERSION, SCHEMAS
 from purify_schemas.arrow import VERSION_KEY
 
 ROW_GROUP_BYTES = 128 * 2**20
@@ -61,7 +61,7 @@ def _check_schema(schema: pa.Schema, path: Path) -> None:
             f"{path}: schema version {version.decode(errors='replace')}, this purify reads version {SCHEMA_VERSION}; "
             "use the purify version that wrote it, or import the source again"
         )
-    if not any(schema.equals(known) for known in (RAW_SCHEMA, PURIFIED_SCHEMA)):
+    if not any(schema.equals(known) for known in SCHEMAS):
         raise PurifyError(f"{path}: its columns are not those of schema version {SCHEMA_VERSION}; import it again")
 
 

@@ -71,6 +71,21 @@ def check_model(name: str) -> None:
         )
 
 
+def check_causal(name: str, settings: Any) -> None:
+    """Raises `PurifyError` if the model's `config.json` names another kind than a causal language model."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL
+
+    known = settings.architectures or []
+    if known and not set(known) & set(CAUSAL.values()):
+        raise PurifyError(f"{name}: {known[0]} is not a causal language model; give one that generates text")
+
+
+def strange_layers(settings: Any) -> str | None:
+    """A kind of layer that is no attention (a recurrent state, say), which our own loops cannot handle; or None."""
+    kinds = set(getattr(settings.get_text_config(), "layer_types", None) or ())
+    return next(iter(sorted(kinds - {"full_attention", "sliding_attention"})), None)
+
+
 def context_of(config: EngineConfig, settings: Any) -> int:
     """How many tokens prompt and generation may have together. `settings`: the text part of the model's own."""
     own = getattr(settings, "max_position_embeddings", None) or getattr(settings, "n_positions", None)

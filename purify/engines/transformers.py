@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from purify.engines.base import EngineError, Generation, Sampling, check_room, check_scorable
 from purify.engines.config import EngineConfig
 from purify.engines.decoding import Decoder, GenerateRequest, Request, Result, ScoreRequest, Scores
-from purify.engines.loading import context_of, load_tokenizer, local_or_hub, reason
+from purify.engines.loading import check_causal, context_of, load_tokenizer, local_or_hub, reason, strange_layers
 from purify.engines.slots import Slots
 from purify.engines.stops import stop_finder
 from purify.errors import PurifyError
@@ -163,7 +163,9 @@ def _load(config: EngineConfig) -> TransformersEngine:
     logging.disable_progress_bar()
     try:
         settings = AutoConfig.from_pretrained(name, revision=config.revision)
-        _check_kind(config.model, settings)
+        check_causal(config.model, settings)
+        if strange := strange_layers(settings):
+            raise PurifyError(_unfit(config.model, f"it has {strange} layers"))
         model = AutoModelForCausalLM.from_pretrained(
             name, revision=config.revision, dtype=config.dtype, attn_implementation="sdpa"
         )
@@ -186,17 +188,6 @@ def _load(config: EngineConfig) -> TransformersEngine:
         raise PurifyError(_unfit(config.model, "its log-probs differ from those without a cache"))
     small = device == "cpu" and model.num_parameters() < _SMALL
     return TransformersEngine(slots, tokenizer, threads=1 if small else None)
-
-
-def _check_kind(name: str, settings: Any) -> None:
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL
-
-    known = settings.architectures or []
-    if known and not set(known) & set(CAUSAL.values()):
-        raise PurifyError(f"{name}: {known[0]} is not a causal language model; give one that generates text")
-    kinds = set(getattr(settings.get_text_config(), "layer_types", None) or ())
-    if strange := sorted(kinds - {"full_attention", "sliding_attention"}):
-        raise PurifyError(_unfit(name, f"it has {strange[0]} layers"))
 
 
 def _unfit(name: str, why: str) -> str:

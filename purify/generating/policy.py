@@ -9,8 +9,9 @@ from typing import Any
 import orjson
 
 from purify.chat.formats import FORMATS, PYTHON_TOOL
+from purify.chat.identity import template_digest, tokenizer_digest
 from purify.chat.template import ChatTemplate
-from purify.digests import config_digest, digest
+from purify.digests import config_digest
 from purify.engines import Engine, Sampling
 from purify.engines.loading import end_tokens, load_engine, portable_name, revision_of
 from purify.errors import PurifyError
@@ -41,9 +42,8 @@ def recorded(config: GenerateConfig) -> GenerateConfig:
 
 def identity_of(named: GenerateConfig, config: GenerateConfig, tokenizer: Any) -> tuple[str | None, ...]:
     """What a group, and a resumed run, must not mix: options, weights, tokenizer and chat template."""
-    vocabulary = digest(sorted(tokenizer.get_vocab().items()))
     weights = revision_of(config.model, config.revision)
-    return config_digest(named), weights, digest(str(tokenizer.chat_template)), vocabulary
+    return config_digest(named), weights, template_digest(tokenizer), tokenizer_digest(tokenizer)
 
 
 @asynccontextmanager

@@ -79,7 +79,8 @@ def generate(
     good, bad = read_tasks(tasks)
     named, tokenizer = recorded(config), load_tokenizer(config)
     file = Path(tasks).name
-    samples = list(samples_of(good, config.group_size, ("generate", file, *identity_of(named, config, tokenizer))))
+    identity = identity_of(named, config, tokenizer)
+    samples = list(samples_of(good, config.group_size, ("generate", file, *identity)))
     stage = Stage(
         name="generate",
         kind="purified" if config.saar else "raw",
@@ -87,7 +88,7 @@ def generate(
         config=named.model_dump(mode="json"),
         config_digest=config_digest(named),
         inputs=[
-            digest(*identity_of(named, config, tokenizer)),
+            digest(*identity),
             digest(*(task.model_dump_json() for task in good), *(task.reason for task in bad)),
         ],
     )

@@ -6,7 +6,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from purify_schemas.arrow import PURIFIED_SCHEMA, RAW_SCHEMA, SCHEMA_VERSION, from_table, to_table
+    from purify_schemas.arrow import (
+        PURIFIED_SCHEMA,
+        RAW_SCHEMA,
+        SCHEMA_VERSION,
+        SCHEMAS,
+        from_table,
+        scored_schema,
+        to_table,
+    )
     from purify_schemas.manifest import Ancestor, Manifest, Shard, dataset_digest
     from purify_schemas.names import FAILED
     from purify_schemas.provenance import Edit, GateResult, Link, Provenance, Removed, StaleFrom
@@ -21,15 +29,18 @@ if TYPE_CHECKING:
         ToolState,
         Trajectory,
     )
+    from purify_schemas.scores import EditScore, Scores
 
 __all__ = [
     "FAILED",
     "PURIFIED_SCHEMA",
     "RAW_SCHEMA",
+    "SCHEMAS",
     "SCHEMA_VERSION",
     "Ancestor",
     "Call",
     "Edit",
+    "EditScore",
     "GateResult",
     "Link",
     "Manifest",
@@ -38,6 +49,7 @@ __all__ = [
     "Provenance",
     "Removed",
     "Reward",
+    "Scores",
     "Segment",
     "Shard",
     "Source",
@@ -47,10 +59,11 @@ __all__ = [
     "Trajectory",
     "dataset_digest",
     "from_table",
+    "scored_schema",
     "to_table",
 ]
 
-_MODULES = ("names", "rows", "provenance", "manifest", "arrow")
+_MODULES = ("names", "rows", "provenance", "scores", "manifest", "arrow")
 
 
 def __getattr__(name: str) -> Any:

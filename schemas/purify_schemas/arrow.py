@@ -75,6 +75,21 @@ PROVENANCE = _struct(
     stale_from=_struct(step=pa.int32(), part=_TEXT),
     edits=pa.list_(EDIT),
 )
+_SINGLES = pa.list_(pa.float32())
+SCORES = _struct(
+    model=_TEXT,
+    revision=_TEXT,
+    temperature=pa.float64(),
+    tokenizer_digest=_TEXT,
+    template_digest=_TEXT,
+    rendered=pa.bool_(),
+    logprobs=_SINGLES,
+    raw_logprobs=_SINGLES,
+    entropy=_SINGLES,
+    self_certainty=_SINGLES,
+    edits=pa.list_(_struct(raw_steps=_IDS, tokens=pa.int32(), log_ratio=pa.float64())),
+    problem=_TEXT,
+)
 SOURCE = _struct(
     framework=_TEXT,
     format=_TEXT,
@@ -114,15 +129,28 @@ RAW_SCHEMA = pa.schema(
     metadata=_METADATA,
 )
 PURIFIED_SCHEMA = RAW_SCHEMA.append(pa.field("provenance", PROVENANCE))
+SCHEMAS = (
+    RAW_SCHEMA,
+    PURIFIED_SCHEMA,
+    RAW_SCHEMA.append(pa.field("scores", SCORES)),
+    PURIFIED_SCHEMA.append(pa.field("scores", SCORES)),
+)
+"""Every schema that a shard may have: raw or purified, each without and with scores."""
+
+
+def scored_schema(schema: pa.Schema) -> pa.Schema:
+    """A schema of `SCHEMAS`, with the column `scores`."""
+    return SCHEMAS[2 + ("provenance" in schema.names)]
 
 
 def to_table(rows: Sequence[Trajectory], schema: pa.Schema = RAW_SCHEMA) -> pa.Table:
     """Convert rows to columns: one Arrow row a trajectory, in order.
 
-    Raises `ValueError` if a row carries provenance that `schema` has no column for.
+    Raises `ValueError` if a row carries provenance or scores that `schema` has no column for.
     """
-    if "provenance" not in schema.names and any(row.provenance is not None for row in rows):
-        raise ValueError("purified rows need PURIFIED_SCHEMA")
+    for name in ("provenance", "scores"):
+        if name not in schema.names and any(getattr(row, name) is not None for row in rows):
+            raise ValueError(f"rows with {name} need a schema with that column")
     return pa.Table.from_arrays(
         [column(list(map(attrgetter(field.name), rows)), field.type) for field in schema], schema=schema
     )

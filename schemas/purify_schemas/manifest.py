@@ -35,6 +35,7 @@ class Ancestor(Row):
 class Manifest(Row):
     schema_version: int
     kind: Kind
+    scored: bool = Field(default=False, description="Whether rows carry `scores`.")
     stage: str = Field(description="The verb that wrote it: import, clean, restore, ...")
     config: dict[str, Any] = Field(description="Every option of the stage.")
     config_digest: str

@@ -210,12 +210,24 @@ class Trajectory(Row):
     source: Source = Source()
     extra: str | None = Field(default=None, description="JSON of everything the importer did not understand.")
     provenance: Provenance | None = None
+    scores: Scores | None = None
+
+    @model_validator(mode="after")
+    def _scored(self) -> Trajectory:
+        if self.scores is not None and self.scores.logprobs is not None:
+            tokens = sum(len(part.token_ids or ()) for step in self.steps for part in (step.reasoning, step.action))
+            for name in ("logprobs", "entropy", "self_certainty"):
+                values = getattr(self.scores, name)
+                if values is not None and len(values) != tokens:
+                    raise ValueError(f"{tokens} model tokens but {len(values)} scored {name}")
+        return self
 
     def state_of(self, tool: str | None) -> ToolStateName:
         """The declared state of a tool; `unknown` where nothing was declared."""
         return next((entry.state for entry in self.tool_state if entry.name == tool), "unknown")
 
 
-from purify_schemas.provenance import Provenance  # noqa: E402  (provenance builds on the rows above)
+from purify_schemas.provenance import Provenance  # noqa: E402  (both build on the rows above)
+from purify_schemas.scores import Scores  # noqa: E402
 
 Trajectory.model_rebuild()

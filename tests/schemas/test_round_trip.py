@@ -18,8 +18,10 @@ from pydantic import BaseModel, ValidationError
 from purify_schemas import (
     PURIFIED_SCHEMA,
     RAW_SCHEMA,
+    SCHEMAS,
     Call,
     Edit,
+    EditScore,
     GateResult,
     Link,
     Message,
@@ -27,6 +29,7 @@ from purify_schemas import (
     Provenance,
     Removed,
     Reward,
+    Scores,
     Segment,
     Source,
     StaleFrom,
@@ -34,6 +37,7 @@ from purify_schemas import (
     ToolState,
     Trajectory,
     from_table,
+    scored_schema,
     to_table,
 )
 from purify_schemas.names import Boundary, FinishReason, Status, ToolStateName
@@ -166,6 +170,31 @@ SOURCES = st.builds(
     template_digest=MAYBE_TEXT,
     logprobs_mode=MAYBE_TEXT,
 )
+EDIT_SCORES = st.builds(EditScore, raw_steps=st.lists(INT32, max_size=3), tokens=INT32, log_ratio=FLOAT64)
+
+
+@st.composite
+def scored(draw: st.DrawFn, row: Trajectory) -> Trajectory:
+    """The row with scores: a value a model token, or none and the reason."""
+    tokens = sum(len(part.token_ids or ()) for step in row.steps for part in (step.reasoning, step.action))
+    values = st.none() | st.lists(FLOAT32, min_size=tokens, max_size=tokens)
+    scores = Scores(
+        model=draw(MAYBE_TEXT),
+        revision=draw(MAYBE_TEXT),
+        temperature=draw(FLOAT64),
+        tokenizer_digest=draw(MAYBE_TEXT),
+        template_digest=draw(MAYBE_TEXT),
+        rendered=draw(st.booleans()),
+        logprobs=draw(values),
+        raw_logprobs=draw(st.none() | st.lists(FLOAT32, max_size=4)),
+        entropy=draw(values),
+        self_certainty=draw(values),
+        edits=draw(st.lists(EDIT_SCORES, max_size=2)),
+        problem=draw(MAYBE_TEXT),
+    )
+    return row.model_copy(update={"scores": scores})
+
+
 ROWS = st.builds(
     Trajectory,
     trajectory_id=TEXT,
@@ -189,9 +218,9 @@ ROWS = st.builds(
 
 
 @settings(deadline=None, max_examples=150)
-@given(st.lists(ROWS, max_size=4))
+@given(st.lists(ROWS | ROWS.flatmap(scored), max_size=4))
 def test_rows_survive_arrow_and_parquet(rows: list[Trajectory]) -> None:
-    table = to_table(rows, PURIFIED_SCHEMA)
+    table = to_table(rows, scored_schema(PURIFIED_SCHEMA))
     table.validate(full=True)
     assert list(from_table(table)) == rows
     buffer = io.BytesIO()
@@ -270,23 +299,37 @@ def same_names(model: type[BaseModel], kind: Any) -> None:
 
 
 def test_rows_and_columns_name_the_same_fields() -> None:
-    same_names(Trajectory, PURIFIED_SCHEMA)
+    same_names(Trajectory, scored_schema(PURIFIED_SCHEMA))
     assert RAW_SCHEMA.names == PURIFIED_SCHEMA.names[:-1]
+    assert scored_schema(PURIFIED_SCHEMA).names == [*PURIFIED_SCHEMA.names, "scores"]
+    assert scored_schema(RAW_SCHEMA).names == [*RAW_SCHEMA.names, "scores"]
+    assert all(scored_schema(scored_schema(schema)) == scored_schema(schema) for schema in SCHEMAS)
 
 
 def test_no_arrow_type_that_load_dataset_refuses() -> None:
-    assert "map<" not in str(PURIFIED_SCHEMA) and "null" not in {str(field.type) for field in PURIFIED_SCHEMA}
+    for schema in SCHEMAS:
+        assert "map<" not in str(schema) and "null" not in {str(field.type) for field in schema}
 
 
-def test_purified_rows_need_the_purified_schema() -> None:
-    row = Trajectory(
-        trajectory_id="t",
-        task_id="t",
-        group_id="g",
-        provenance=Provenance(method="saar", config_digest="c"),
+def test_rows_need_a_schema_with_what_they_carry() -> None:
+    row = Trajectory(trajectory_id="t", task_id="t", group_id="g")
+    purified = row.model_copy(update={"provenance": Provenance(method="saar", config_digest="c")})
+    with pytest.raises(ValueError, match="rows with provenance need a schema with that column"):
+        to_table([purified], scored_schema(RAW_SCHEMA))
+    with pytest.raises(ValueError, match="rows with scores need a schema with that column"):
+        to_table([row.model_copy(update={"scores": Scores()})], PURIFIED_SCHEMA)
+
+
+@pytest.mark.parametrize("name", ["logprobs", "entropy", "self_certainty"])
+def test_scores_are_as_many_as_model_tokens(name: str) -> None:
+    step = Step(
+        reasoning=Segment(token_ids=[1, 2]), action=Segment(token_ids=[3]), observation=Observation(token_ids=[4])
     )
-    with pytest.raises(ValueError, match="PURIFIED_SCHEMA"):
-        to_table([row])
+    row = {"trajectory_id": "t", "task_id": "t", "group_id": "g", "steps": [step]}
+    wrong = {"logprobs": [-1.0] * 3, name: [-1.0] * 2}
+    with pytest.raises(ValidationError, match=f"3 model tokens but 2 scored {name}"):
+        Trajectory.model_validate({**row, "scores": wrong})
+    Trajectory.model_validate({**row, "scores": {**wrong, name: [-1.0] * 3}})
 
 
 def test_json_schema_accepts_a_row_and_refuses_a_wrong_one() -> None:
