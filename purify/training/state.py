@@ -67,7 +67,7 @@ class TrainerState:
                     bare = {name.removeprefix("base_model.model."): value for name, value in state.items()}
                     plain = folded(bare, alpha_of(config) / config.lora)
                     self.policy.model.peft_config["default"].save_pretrained(str(folder / "adapter"))
-                write_model(self.policy.base, tokenizer, folder, state=plain, dtype=dtype)
+                write_model(self.policy.base, tokenizer, folder, state=_untwinned(plain, self.policy), dtype=dtype)
                 torch.save(trainer, folder / STATE)
 
             try:
@@ -91,6 +91,12 @@ class TrainerState:
         if len(stored["random"]) == world.size:
             _set_random_state(stored["random"][world.rank], world)
         self.step = step
+
+
+def _untwinned(state: dict[str, torch.Tensor], policy: Policy) -> dict[str, torch.Tensor]:
+    """Without the second name of a tied weight: gathered from several processes, it would be saved twice."""
+    tied = getattr(policy.base, "_tied_weights_keys", None) if policy.settings.tie_word_embeddings else None
+    return {name: value for name, value in state.items() if name not in (tied or {})}
 
 
 def _random_state(world: World) -> dict[str, torch.Tensor]:
