@@ -15,28 +15,40 @@ if TYPE_CHECKING:
     from purify.datasets import Dataset
     from purify.datasets.verify import verify
     from purify.errors import PurifyError
+    from purify.evaluating import EvaluateConfig, evaluate
     from purify.generating import GenerateConfig, generate
     from purify.importing import ImportConfig, import_dump
+    from purify.iterating import IterateConfig, iterate
     from purify.reporting import stats
     from purify.saar import SaarConfig, purify_trajectory
+    from purify.scoring import ScoreConfig, score
+    from purify.training import TrainConfig, train
     from purify_schemas import Trajectory
 
     open = Dataset.open
 
 __all__ = [
     "Dataset",
+    "EvaluateConfig",
     "GenerateConfig",
     "ImportConfig",
+    "IterateConfig",
     "PurifyError",
     "SaarConfig",
+    "ScoreConfig",
+    "TrainConfig",
     "Trajectory",
     "clean",
+    "evaluate",
     "generate",
     "import_dump",
+    "iterate",
     "open",
     "purify_trajectory",
     "restore",
+    "score",
     "stats",
+    "train",
     "verify",
 ]
 
@@ -45,15 +57,23 @@ _HOME = {
     "restore": "purify.cleaning",
     "Dataset": "purify.datasets",
     "PurifyError": "purify.errors",
+    "EvaluateConfig": "purify.evaluating",
+    "evaluate": "purify.evaluating",
     "GenerateConfig": "purify.generating",
     "generate": "purify.generating",
     "ImportConfig": "purify.importing",
     "Trajectory": "purify_schemas",
     "import_dump": "purify.importing",
+    "IterateConfig": "purify.iterating",
+    "iterate": "purify.iterating",
     "verify": "purify.datasets.verify",
     "SaarConfig": "purify.saar",
     "purify_trajectory": "purify.saar",
+    "ScoreConfig": "purify.scoring",
+    "score": "purify.scoring",
     "stats": "purify.reporting",
+    "TrainConfig": "purify.training",
+    "train": "purify.training",
 }
 
 

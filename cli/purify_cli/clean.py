@@ -28,6 +28,9 @@ def command(
     source: Annotated[Path, typer.Argument(help="A raw dataset.")],
     out: Out,
     config: SaarConfig,
+    scored: Annotated[
+        Path | None, typer.Option(help="An earlier purification of this dataset, scored; for --min-importance.")
+    ] = None,
     workers: Workers = 1,
     overwrite: Overwrite = False,
     resume: Resume = False,
@@ -39,7 +42,15 @@ def command(
     from purify.cleaning import clean
 
     with progress_bar("clean") as progress:
-        dataset = clean(source, out, config, mode=write_mode(overwrite, resume), workers=workers, progress=progress)
+        dataset = clean(
+            source,
+            out,
+            config,
+            scored=scored,
+            mode=write_mode(overwrite, resume),
+            workers=workers,
+            progress=progress,
+        )
     counts = dataset.manifest.counts
     say(summary(dataset))
     warn_of_unknown_tools(dataset, config.tool_state)
@@ -50,6 +61,13 @@ def command(
         f"{counts.get('failed_calls', 0):,} failed calls; edits: {made['shallow']:,} shallow, {made['deep']:,} deep; "
         f"refused: {sum(refused.values()):,}{f' ({reasons})' if reasons else ''}"
     )
+    if config.min_importance is not None:
+        say(f"importance ratio below {config.min_importance:g}: {counts.get('importance_refused', 0):,} edits refused")
+    if unmeasured := counts.get("edits_importance_unknown", 0):
+        warn(
+            f"{unmeasured:,} edits were made without a measured importance ratio: {scored} was purified with other "
+            "options, or scored without --both and without the sampled log-probs"
+        )
     if left := counts.get("rows_mixed_in", 0):
         say(f"left raw on purpose (--fraction, --apply-to): {left:,} trajectories")
     if refused.get("gate"):
@@ -85,7 +103,9 @@ def restore_command(
     with progress_bar("restore") as progress:
         dataset = restore(source, out, mode=write_mode(overwrite, resume), workers=workers, progress=progress)
     say(summary(dataset))
-    raw = dataset.manifest.lineage[-2] if len(dataset.manifest.lineage) > 1 else None
+    lineage = dataset.manifest.lineage
+    cleaned = [index for index, ancestor in enumerate(lineage) if ancestor.stage == "clean" and index]
+    raw = lineage[cleaned[-1] - 1] if cleaned else None
     if raw is not None and raw.digest == dataset.manifest.digest:
         say("identical to the raw dataset it was purified from")
     elif raw is not None:

@@ -10,13 +10,28 @@ import sys
 import typer
 
 from purify.errors import PurifyError
-from purify_cli import clean, doctor, generate, import_, inspect, schema, stats, toy, train, verify
+from purify_cli import (
+    clean,
+    doctor,
+    evaluate,
+    generate,
+    import_,
+    inspect,
+    iterate,
+    schema,
+    score,
+    stats,
+    toy,
+    train,
+    verify,
+)
 
 app = typer.Typer(
     name="purify",
     help="Purify tool-using rollouts: replace failed calls by the model's own later corrections, with provenance.\n\n"
     "Rollouts come from a model (generate) or a dump (import). Each stage reads one dataset and writes the next: "
-    "clean, restore; look at any of them with inspect, stats, verify.\n\n"
+    "clean, restore, score; train learns from one, evaluate measures what was learned, iterate does it all in rounds. "
+    "Look at any dataset with inspect, stats, verify.\n\n"
     "Exit codes: 0 done, 1 findings (verify, doctor), 2 bad input or bad use, 130 interrupted.",
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
@@ -28,7 +43,10 @@ app.command("generate")(generate.command)
 app.command("import")(import_.command)
 app.command("clean")(clean.command)
 app.command("restore")(clean.restore_command)
+app.command("score")(score.command)
 app.command("train")(train.command)
+app.command("evaluate")(evaluate.command)
+app.command("iterate")(iterate.command)
 app.command("inspect")(inspect.command)
 app.command("stats")(stats.command)
 app.command("verify")(verify.command)

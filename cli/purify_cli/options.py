@@ -127,9 +127,9 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "  [required]"
     default = field.default
-    if default is None or default is False or default == {}:
+    if default is None or default is False or default in ({}, ()):
         return ""
-    return f"  [default: {','.join(default) if isinstance(default, tuple) else default}]"
+    return f"  [default: {','.join(map(str, default)) if isinstance(default, tuple) else default}]"
 
 
 def _parsed(field: FieldInfo, value: Any) -> Any:

@@ -24,6 +24,10 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the datase
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run: do what it lacks.")]
 
 
+GO_ON = "run the same command again to go on"
+"""What an interrupted user of a command that resumes by itself is told."""
+
+
 def write_mode(overwrite: bool, resume: bool) -> WriteMode:
     if overwrite and resume:
         raise PurifyError("--overwrite starts again and --resume goes on; choose one")
@@ -55,8 +59,13 @@ def rich_bar(verb: str, text: str) -> rich.progress.Progress:
 
 
 @contextmanager
-def progress_bar(verb: str, *, units: str = "shards", rows: str = "rows") -> Iterator[Progress]:
-    """A bar over units with rows a second, on standard error; silent where that is no terminal."""
+def progress_bar(
+    verb: str, *, units: str = "shards", rows: str = "rows", go_on: str = "add --resume to go on"
+) -> Iterator[Progress]:
+    """A bar over units with rows a second, on standard error; silent where that is no terminal.
+
+    `go_on` is what an interrupted user is told to do.
+    """
     text = f"{units}  {{task.fields[rows]:,}} {rows}  {{task.fields[rate]:,.0f}} {rows}/s"
     with rich_bar(verb, text) as bar:
         task = bar.add_task(verb, total=None, rows=0, rate=0.0)
@@ -72,7 +81,7 @@ def progress_bar(verb: str, *, units: str = "shards", rows: str = "rows") -> Ite
         try:
             yield advance
         except KeyboardInterrupt:
-            typer.echo(f"purify: interrupted; finished {units} are kept, add --resume to go on", err=True)
+            typer.echo(f"purify: interrupted; finished {units} are kept, {go_on}", err=True)
             raise
 
 

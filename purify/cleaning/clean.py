@@ -1,6 +1,7 @@
 """`purify clean`: read raw shards, write purified ones. One shard in, one shard out, row group by row group.
 
 purify clean rollouts/ -o purified/ --gamma 0.5
+purify clean rollouts/ -o purified2/ --scored scored/ --min-importance 0.5
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from purify.cleaning.groups import group_means
+from purify.cleaning.ratios import check_scored, log_ratios
 from purify.datasets import Dataset, Progress, ShardSink, Stage, WriteMode, run_stage
 from purify.datasets.parquet import row_groups
 from purify.digests import config_digest
@@ -27,10 +29,12 @@ class _Pass:
     dataset: Dataset
     config: SaarConfig
     means: Mapping[str, float] | None
+    scored: Dataset | None = None
 
     def __call__(self, shard: Shard, sink: ShardSink) -> None:
         self.dataset.check_shard(shard)
         similarity = load_similarity(self.config)
+        ratios = None if self.scored is None else log_ratios(self.scored, self.dataset.manifest.shards.index(shard))
         for table in row_groups(self.dataset.path / shard.path):
             purified, counts = purify_table(
                 table,
@@ -38,6 +42,7 @@ class _Pass:
                 similarity,
                 parent_digest=self.dataset.manifest.digest,
                 group_means=self.means,
+                log_ratios=ratios,
             )
             sink.write_group(purified, records=len(table))
             sink.counts.update(counts)
@@ -48,19 +53,28 @@ def clean(
     out: str | Path,
     config: SaarConfig | None = None,
     *,
+    scored: str | Path | None = None,
     mode: WriteMode = "new",
     workers: int = 1,
     progress: Progress | None = None,
 ) -> Dataset:
     """Purify a dataset: replace failed calls by the trajectory's own later successes.
 
-    Raises `PurifyError` if `source` is no dataset, is purified already, is damaged, or if `config` asks for winners
-    where there are no rewards to compare; and for everything that `run_stage` refuses.
+    `scored` is an earlier purification of the same dataset with scores: where `config.min_importance` finds the ratios
+    of the edits.
+
+    Raises `PurifyError` if `source` is no dataset, is purified already, is scored or damaged, if `config` asks for
+    winners where there are no rewards to compare, or for a least importance without a `scored` dataset that fits; and
+    for everything that `run_stage` refuses.
     """
     config = config or SaarConfig()
     dataset = Dataset.open(source)
+    if dataset.scored:
+        raise PurifyError(f"{source}: is scored; clean the raw dataset it was scored from")
     if dataset.purified:
         raise PurifyError(f"{source}: is purified already; clean the raw dataset, or `purify restore` it first")
+    judged = None if scored is None else Dataset.open(scored)
+    check_scored(dataset, config, judged)
     means = group_means(dataset) if config.apply_to == "winners" else None
     # Loaded here, so that a missing extra or model does not fail in a worker.
     named = recorded(config, load_similarity(config))
@@ -68,15 +82,15 @@ def clean(
         name="clean",
         kind="purified",
         schema=PURIFIED_SCHEMA,
-        config=named.model_dump(mode="json"),
+        config=named.model_dump(mode="json") | ({"scored": judged.manifest.digest} if judged else {}),
         config_digest=config_digest(named),
-        inputs=[shard.sha256 for shard in dataset.manifest.shards],
+        inputs=[shard.sha256 for shard in (*dataset.manifest.shards, *(judged.manifest.shards if judged else ()))],
         parent=dataset,
     )
     run_stage(
         stage,
         dataset.manifest.shards,
-        _Pass(dataset, config, means),
+        _Pass(dataset, config, means, judged),
         Path(out),
         mode=mode,
         workers=workers,

@@ -27,6 +27,8 @@ class _Undo:
         self.dataset.check_shard(shard)
         for table in row_groups(self.dataset.path / shard.path):
             _refuse_online(table, self.dataset.path / shard.path)
+            if self.dataset.scored:
+                _refuse_rendered(table, self.dataset.path / shard.path)
             sink.write_group(undo_edits(table), records=len(table))
 
 
@@ -38,9 +40,10 @@ def restore(
     workers: int = 1,
     progress: Progress | None = None,
 ) -> Dataset:
-    """Give back the raw dataset that `clean` read.
+    """Give back the raw dataset that `clean` read. Scores are dropped.
 
-    Raises `PurifyError` if `source` is not purified, is damaged, or holds rows that were edited while generating.
+    Raises `PurifyError` if `source` is not purified, is damaged, holds rows that were edited while generating, or rows
+    whose token ids `score` made.
     """
     dataset = Dataset.open(source)
     if not dataset.purified:
@@ -64,4 +67,13 @@ def _refuse_online(table: pa.Table, path: Path) -> None:
         raise PurifyError(
             f"{path}: holds trajectories that were edited while they were generated; no raw rollout ever existed, "
             "so there is nothing to give back"
+        )
+
+
+def _refuse_rendered(table: pa.Table, path: Path) -> None:
+    rendered = pc.struct_field(table.column("scores"), "rendered")
+    if pc.any(rendered).as_py():
+        raise PurifyError(
+            f"{path}: holds trajectories whose token ids were made by `purify score`, which the raw ones never had; "
+            "restore the purified dataset that was scored"
         )

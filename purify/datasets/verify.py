@@ -90,8 +90,8 @@ def _row(dataset: Dataset, row: dict[str, object], ids: set[str]) -> Iterator[st
         yield "purified, but without provenance"
     if provenance is not None and not provenance.online:
         lineage = dataset.manifest.lineage
-        if not lineage or provenance.parent_digest != lineage[-1].digest:
-            yield "its provenance names another parent dataset than the manifest"
+        if provenance.parent_digest not in {ancestor.digest for ancestor in lineage}:
+            yield "its provenance names a parent dataset that is not in the manifest's lineage"
 
 
 def _strangers(dataset: Dataset) -> Iterator[str]:

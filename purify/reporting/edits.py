@@ -54,7 +54,7 @@ def edit_stats(counts: Mapping[str, pl.DataFrame], rows: pl.DataFrame) -> EditSt
     gates: dict[str, dict[Verdict, int]] = defaultdict(dict)
     for name, verdict, count in columns.counted([counts["gates"]], "name", "verdict").iter_rows():
         gates[name][verdict] = count
-    unknown = counts["gates"].filter("accepted", pl.col("verdict") == "unknown")
+    unknown = counts["gates"].filter("accepted", pl.col("name") == "state", pl.col("verdict") == "unknown")
     bins = dict(columns.counted([counts["links"]], "bin").iter_rows())
     has_ids = removed["tokens"].count() > 0
     return EditStats(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,9 @@ from purify.digests import config_digest
 from purify.errors import PurifyError
 from purify.saar.apply import Ints, apply_edits, flat_list
 from purify.saar.config import SaarConfig
-from purify.saar.gates import View
+from purify.saar.gates import Graft, View
 from purify.saar.plan import plan
-from purify.saar.rows import METHOD, is_selected
+from purify.saar.rows import METHOD, importance_of, is_selected
 from purify.saar.rule import CallView, Turn
 from purify.saar.similarity import Similarity, recorded
 from purify_schemas import FAILED, Edit
@@ -33,15 +34,24 @@ def purify_table(
     *,
     parent_digest: str | None,
     group_means: Mapping[str, float] | None = None,
+    log_ratios: Mapping[str, Mapping[Graft, float]] | None = None,
 ) -> tuple[pa.Table, Counter[str]]:
     """Purify a raw table (`RAW_SCHEMA`); returns the purified one (`PURIFIED_SCHEMA`) and what was done, counted.
 
-    `group_means` are the mean rewards by group_id, needed for `apply_to="winners"`.
+    `group_means` are the mean rewards by group_id, needed for `apply_to="winners"`; `log_ratios` those of edits by
+    trajectory_id, needed for `min_importance`.
     """
     selected = _selected(table, config, group_means)
     steps = _Steps(table, config)
     candidates = np.flatnonzero(steps.rows_with_failures() & selected)
-    planned = plan([steps.view(int(row)) for row in candidates], config, similarity)
+    views = [steps.view(int(row)) for row in candidates]
+    if config.min_importance is not None:
+        ids = table.column("trajectory_id").take(pa.array(candidates)).to_pylist()
+        views = [
+            replace(view, importance=importance_of(config, None if log_ratios is None else log_ratios.get(id, {})))
+            for view, id in zip(views, ids, strict=True)
+        ]
+    planned = plan(views, config, similarity)
     edits: list[Sequence[Edit]] = [()] * len(table)
     for row, found in zip(candidates, planned, strict=True):
         edits[int(row)] = found
@@ -152,8 +162,11 @@ def _count(steps: _Steps, edits: Sequence[Sequence[Edit]], selected: npt.NDArray
         for edit in found:
             if edit.accepted:
                 counts[f"edits_{edit.granularity}"] += 1
-                if any(gate.verdict == "unknown" for gate in edit.gates):
-                    counts["edits_state_unknown"] += 1
+                for gate in edit.gates:
+                    if gate.verdict == "unknown":
+                        counts[f"edits_{gate.name}_unknown"] += 1
             else:
                 counts[f"refused_{edit.reason}"] += 1
+                if any(gate.name == "importance" and gate.verdict == "refuse" for gate in edit.gates):
+                    counts["importance_refused"] += 1
     return counts

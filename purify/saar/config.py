@@ -68,6 +68,11 @@ class SaarConfig(SaarRule):
     apply_to: Literal["all", "winners"] = Field(
         default="all", description="All trajectories, or those whose reward is above their group's mean."
     )
+    min_importance: float | None = Field(
+        default=None,
+        gt=0,
+        description="Refuse an edit whose importance ratio in --scored is below it (the public code's Plan B: 0.5).",
+    )
 
 
 def _listed(value: object) -> object:

@@ -3,12 +3,21 @@
 The *state* gate asks whether the kept calls can see what the removed calls did. A stateless tool passes. An
 interpreter that keeps names between calls is checked statically (`kernel/`). External state (files,
 bookings) refuses unless allowed. An undeclared tool is edited, counted and pointed out.
+
+The *importance* gate (the public code's Plan B) asks how likely the graft still is once the failure is out of sight:
+
+    exp(log pi(graft | stored context) - log pi(graft | as sampled))
+
+Below a threshold the raw steps stay. `purify score` measured the ratio; an edit it did not see is made, counted and
+pointed out.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from purify.saar.config import SaarRule
 from purify.saar.kernel import RemovedCell, depends_on_removed
@@ -27,6 +36,21 @@ _ANYTHING = "globals()"
 _PASS = GateResult(name="state", verdict="pass")
 
 
+class Graft(NamedTuple):
+    """What tells one way of editing a trajectory from another. Raw step numbers, so it holds in every plan."""
+
+    raw_steps: tuple[int, ...]
+    reasoning_from: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Importance:
+    """The measured log-ratios of a trajectory's edits, and the ratio below which one is refused."""
+
+    minimum: float
+    log_ratios: Mapping[Graft, float] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """What planning needs to know of a trajectory, from whichever form it comes."""
@@ -37,6 +61,8 @@ class View:
     """The text of a step's tool results; asked for only by the kernel check."""
     goes_on: bool = False
     """Whether more steps will be sampled: what they will use is not known yet."""
+    importance: Importance | None = None
+    """None: no such gate."""
 
 
 def state_gate(run: Run, view: View, config: SaarRule) -> GateResult:
@@ -53,6 +79,19 @@ def state_gate(run: Run, view: View, config: SaarRule) -> GateResult:
     if unknown:
         return GateResult(name="state", verdict="unknown", detail=f"state of {', '.join(unknown)} is not declared")
     return _PASS
+
+
+def importance_gate(graft: Graft, importance: Importance) -> GateResult:
+    """Judge one edit by its measured importance ratio."""
+    log_ratio = importance.log_ratios.get(graft)
+    if log_ratio is None:
+        return GateResult(name="importance", verdict="unknown", detail="no ratio of this edit was measured")
+    if log_ratio < math.log(importance.minimum):
+        detail = f"importance ratio {math.exp(log_ratio):.3g} is below {importance.minimum:g}"
+        return GateResult(name="importance", verdict="refuse", detail=detail)
+    return GateResult(
+        name="importance", verdict="pass", detail=f"importance ratio {math.exp(min(log_ratio, 700.0)):.3g}"
+    )
 
 
 def _kernel_dependency(tool: str, run: Run, view: View, config: SaarRule) -> str | None:

@@ -5,11 +5,12 @@ purified, provenance = purify_trajectory(trajectory, SaarConfig(gamma=0.6))
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from purify.digests import config_digest, unit_interval
 from purify.saar.config import SaarConfig, SaarRule
-from purify.saar.gates import View
+from purify.saar.gates import Graft, Importance, View
 from purify.saar.plan import plan
 from purify.saar.rule import CallView, Turn
 from purify.saar.similarity import Similarity, load_similarity, recorded
@@ -26,21 +27,25 @@ def purify_trajectory(
     similarity: Similarity | None = None,
     group_mean: float | None = None,
     parent_digest: str | None = None,
+    log_ratios: Mapping[Graft, float] | None = None,
 ) -> tuple[Trajectory, Provenance]:
     """Replace failed calls by the trajectory's own later corrections (Phase II).
 
     `group_mean` is the mean reward of the trajectory's group, needed for `apply_to="winners"`; `parent_digest` the
-    digest of the dataset it was read from. Token ids and log-probs move with their text; log-probs stay as sampled,
-    and `provenance.stale_from` says from where on they no longer describe the stored context.
+    digest of the dataset it was read from; `log_ratios` are those of its edits, needed for `min_importance`. Token ids
+    and log-probs move with their text; log-probs stay as sampled, and `provenance.stale_from` says from where on they
+    no longer describe the stored context.
 
-    Raises `ValueError` if the trajectory is already purified, or if winners are asked for without a group mean.
+    Raises `ValueError` if the trajectory is already purified, if winners are asked for without a group mean, or a least
+    importance without log-ratios.
     """
     config = config or SaarConfig()
     if trajectory.provenance is not None:
         raise ValueError(f"trajectory {trajectory.trajectory_id} is already purified; restore it first")
     selected = is_selected(trajectory.trajectory_id, trajectory.reward, group_mean, config)
     similarity = similarity or load_similarity(config)
-    edits = plan([view_of(trajectory.steps, trajectory.tool_state)], config, similarity)[0] if selected else []
+    view = replace(view_of(trajectory.steps, trajectory.tool_state), importance=importance_of(config, log_ratios))
+    edits = plan([view], config, similarity)[0] if selected else []
     edits = [with_removed(edit, trajectory.steps) for edit in edits]
     provenance = Provenance(
         parent_id=trajectory.trajectory_id,
@@ -70,6 +75,15 @@ def restore_trajectory(purified: Trajectory) -> Trajectory:
         edit = accepted.get(len(steps))
         steps += _raw_steps(edit, step) if edit else [step]
     return purified.model_copy(update={"steps": steps, "provenance": None})
+
+
+def importance_of(config: SaarConfig, log_ratios: Mapping[Graft, float] | None) -> Importance | None:
+    """The importance gate of one trajectory; None where none is asked for."""
+    if config.min_importance is None:
+        return None
+    if log_ratios is None:
+        raise ValueError("min_importance needs the edits' measured log-ratios")
+    return Importance(config.min_importance, log_ratios)
 
 
 def view_of(steps: Sequence[Step], tool_state: Sequence[ToolState]) -> View:

@@ -128,7 +128,8 @@ class TrainConfig(MachineConfig, OptimizerConfig, LossConfig):
 
     @model_validator(mode="after")
     def _has_a_reader(self) -> Self:
-        given = self.model_fields_set
+        fields = TrainConfig.model_fields
+        given = {name for name in self.model_fields_set if getattr(self, name) != fields[name].default}
         if self.lora is None and (idle := sorted(given & {"lora_alpha", "lora_dropout", "lora_targets"})):
             raise ValueError(f"{idle[0]} is read only with lora")
         if self.correction == "none" and (

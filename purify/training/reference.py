@@ -70,7 +70,8 @@ def _score(policy: Policy, examples: Examples, members: list[int], *, tempered: 
     chosen = [examples[index] for index in members]
     joined = pack([example.ids for example in chosen], policy.device)
     at = np.concatenate([example.at + start for example, start in zip(chosen, _starts(joined.lengths), strict=True)])
-    temperature = np.repeat(examples.temperatures[members] if tempered else 1.0, [len(e.at) for e in chosen])
+    temperatures = examples.temperatures[members] if tempered else np.ones(len(members))
+    temperature = np.repeat(temperatures, [len(example.at) for example in chosen])
     scores = policy(
         joined,
         torch.from_numpy(at.astype(np.int64)).to(policy.device),

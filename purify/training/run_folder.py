@@ -59,8 +59,9 @@ def claim(out: Path, identity: dict[str, Any], world: World, *, resume: bool, ov
         world.barrier()
         (out / SCRATCH).mkdir(exist_ok=True)
         return latest(out)
-    if path.is_file() and not overwrite:
-        done = (out / REPORT).is_file()
+    done = (out / REPORT).is_file()
+    # A run without a checkpoint has learned nothing that could be lost.
+    if not overwrite and (done or latest(out)):
         go_on = "add --overwrite" if done else "go on with --resume, or start again with --overwrite"
         raise PurifyError(f"{out}: already holds {'a' if done else 'an unfinished'} run; {go_on}")
     world.barrier()

@@ -287,7 +287,7 @@ def test_verify_compares_provenance_with_the_lineage(raw: Path, tmp_path: Path) 
     manifest = tmp_path / "out/manifest.json"
     parent = Dataset.open(raw).manifest.digest
     manifest.write_text(manifest.read_text().replace(parent, "0" * 32))
-    assert "names another parent dataset" in verify(tmp_path / "out").findings[0]
+    assert "names a parent dataset that is not in the manifest's lineage" in verify(tmp_path / "out").findings[0]
 
 
 def test_an_existing_output_is_never_touched_unasked(raw: Path, tmp_path: Path) -> None:

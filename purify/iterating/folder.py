@@ -1,0 +1,88 @@
+"""The folder of an iteration: which configuration it belongs to, and what is finished in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from purify.datasets.sink import write_atomically
+from purify.digests import file_sha256
+from purify.engines.loading import portable_name, revision_of
+from purify.errors import PurifyError
+from purify.iterating.config import STAGES, IterateConfig
+
+OPTIONS, REPORT = "options.json", "iterate.json"
+
+
+def claim(out: Path, config: IterateConfig) -> None:
+    """Note the configuration in a new folder; an old one must have the same.
+
+    Raises `PurifyError` if it has another, naming what differs, or if the folder holds something else. The number of
+    rounds may differ: a round does not depend on how many follow.
+    """
+    if out.exists() and not out.is_dir():
+        raise PurifyError(f"{out}: is a file; name a directory")
+    identity = identity_of(config)
+    noted = out / OPTIONS
+    if noted.is_file():
+        if (before := orjson.loads(noted.read_bytes())) != identity:
+            raise PurifyError(
+                f"{out}: was begun with other options ({_difference(before, identity)}); "
+                "repeat those, or choose another directory"
+            )
+        return
+    if out.is_dir() and (strangers := sorted({path.name for path in out.iterdir()} - {f"{OPTIONS}.tmp"})):
+        raise PurifyError(f"{out}: holds {strangers[0]!r}, which is no iteration's; choose an empty or new directory")
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(noted, orjson.dumps(identity, option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def identity_of(config: IterateConfig) -> dict[str, Any]:
+    """Every option but the number of rounds, with what files and model hold in place of where they are."""
+    options: dict[str, Any] = {
+        name: {option: given for option, given in value.items() if option not in _APART} if name in STAGES else value
+        for name, value in config.model_dump(mode="json", exclude={"rounds"}).items()
+        if value is not None or name not in STAGES
+    }
+    for name in ("tasks", "held_out"):
+        if (path := options[name]) is not None:
+            options[name] = _content(path)
+    named = {"model": portable_name(config.model), "weights": revision_of(config.model, config.revision)}
+    return {**options, **named}
+
+
+_APART = {
+    *("model", "device", "max_batch", "kv_cache_gb", "gpu_memory_utilization", "tensor_parallel_size"),
+    *("url", "sandbox_url", "keep", "save_every"),
+}
+"""Options of a stage that say where it runs and what is kept, not what comes out; `model` is that of the rounds."""
+
+
+def _content(path: str) -> str:
+    if not Path(path).is_file():
+        raise PurifyError(f"{path}: no such file")
+    return f"{Path(path).name}@{file_sha256(Path(path))[:12]}"
+
+
+def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """The first option that is another one."""
+    for stage in STAGES:
+        if (stage in before) != (stage in now):
+            return f"{stage} was {'on' if stage in before else 'off'}, now {'on' if stage in now else 'off'}"
+    old, new = dict(_flat(before)), dict(_flat(now))
+    for name in [*new, *old]:
+        if old.get(name) != new.get(name):
+            return f"{name} was {old.get(name)!r}, now {new.get(name)!r}"
+    return "in another form"
+
+
+def _flat(options: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and values."""
+    for name, value in options.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
