@@ -55,7 +55,7 @@ $(VENV)-vllm/.installed: pyproject.toml constraints.txt
 	touch $@
 
 test-vllm: $(VENV)-vllm/.installed
-	$(VENV)-vllm/bin/python -m pytest -q tests/engines/test_vllm.py tests/generating/test_vllm.py
+	$(VENV)-vllm/bin/python -m pytest -q tests/engines/test_vllm.py tests/generating/test_vllm.py tests/scoring/test_vllm.py
 
 check: setup
 	$(BIN)/ruff format --check .
@@ -72,6 +72,9 @@ bench: setup toy/toy.json
 	$(BIN)/python -m benchmarks.sandbox
 	$(BIN)/python -m benchmarks.generate --model toy/model --tasks toy/held_out.jsonl
 	$(BIN)/python -m benchmarks.resumed --model toy/model --tasks toy/train.jsonl
+	$(BIN)/python -m benchmarks.train
+	$(BIN)/python -m benchmarks.train_memory
+	$(BIN)/python -m benchmarks.learning --toy toy
 
 clean:
 	rm -rf $(VENV) $(VENV)-embed $(VENV)-vllm demo toy dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

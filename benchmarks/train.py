@@ -143,7 +143,7 @@ def on_cpu(count: int, repeats: int) -> None:
 
         def run_ours(algorithm: str) -> float:
             out = Path(scratch) / f"run-{next(number)}"
-            options = {"batch_size": batch, "pack_tokens": 4096, "keep_zero_variance": True}
+            options = {"batch_size": batch, "pack_tokens": 4096}
             lines = ours(folder, data, out, algorithm=algorithm, **options)
             return sum(float(line["seconds"]) for line in lines)
 

@@ -65,7 +65,7 @@ def check_model(name: str) -> None:
         return
     if not (folder / "config.json").is_file():
         raise PurifyError(f"{name}: the folder has no config.json; give one that save_pretrained has written")
-    if not _weights(folder):
+    if not any(path.parent == folder for path in _weights(folder)):
         raise PurifyError(
             f"{name}: the folder has no weights (*.safetensors); give one that save_pretrained has written"
         )
@@ -122,7 +122,8 @@ def _folder(name: str) -> Path | None:
 
 
 def _weights(folder: Path) -> list[Path]:
-    return sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")])
+    # In subfolders, too: sentence encoders keep each of their modules in one.
+    return sorted([*folder.rglob("*.safetensors"), *folder.rglob("*.bin")])
 
 
 def end_tokens(config: EngineConfig) -> list[int]:

@@ -13,6 +13,17 @@ from torch.nn.functional import scaled_dot_product_attention
 NAME = "purify_packed"
 
 
+class Spans:
+    """Where the sequences of a pack lie. A class of its own and no tuple: `torch.compile` looks into tuples, and would
+    compile the layers again for every number of sequences."""
+
+    __slots__ = ("lengths", "starts")
+
+    def __init__(self, starts: torch.Tensor, lengths: tuple[int, ...]) -> None:
+        self.starts = starts
+        self.lengths = lengths
+
+
 def register() -> str:
     """Make the attention known to transformers; returns the name for `attn_implementation`.
 
@@ -24,6 +35,7 @@ def register() -> str:
     return NAME
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def packed_attention(
     module: torch.nn.Module,
     query: torch.Tensor,
@@ -33,17 +45,16 @@ def packed_attention(
     scaling: float | None = None,
     dropout: float = 0.0,
     sliding_window: int | None = None,
-    starts: torch.Tensor | None = None,
-    lengths: tuple[int, ...] | None = None,
+    spans: Spans | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """Query [1, H, T, D], key and value [1, K, T, D] -> ([1, T, H, D], None), as transformers asks."""
-    if starts is None or lengths is None:
-        raise ValueError("packed attention needs a pack")
+    if spans is None:
+        raise ValueError("packed attention needs the spans of a pack")
     if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16):
-        mixed = _varlen(query, key, value, starts, max(lengths), scaling, sliding_window)
+        mixed = _varlen(query, key, value, spans, scaling, sliding_window)
     else:
-        parts = zip(*(x.split(lengths, dim=2) for x in (query, key, value)), strict=True)
+        parts = zip(*(x.split(spans.lengths, dim=2) for x in (query, key, value)), strict=True)
         mixed = torch.cat([_one(q, k, v, scaling, sliding_window) for q, k, v in parts], dim=2).transpose(1, 2)
     return mixed, None
 
@@ -66,21 +77,20 @@ def _varlen(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    starts: torch.Tensor,
-    longest: int,
+    spans: Spans,
     scaling: float | None,
     window: int | None,
 ) -> torch.Tensor:
     from torch.nn.attention.varlen import varlen_attn
 
     q, k, v = (x[0].transpose(0, 1).contiguous() for x in (query, key, value))
-    back = -1 if window is None else window - 1
+    back, longest = -1 if window is None else window - 1, max(spans.lengths)
     mixed = varlen_attn(
         q,
         k,
         v,
-        starts,
-        starts,
+        spans.starts,
+        spans.starts,
         longest,
         longest,
         scale=scaling,

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from purify.lm.attention import Spans
 from purify.lm.logprobs import CHUNK_BYTES, Head, TokenScores, token_scores
 from purify.lm.packing import Pack
 
@@ -69,8 +70,7 @@ class Policy(torch.nn.Module):  # type: ignore[misc]
                     input_ids=pack.input_ids[None],
                     position_ids=pack.position_ids[None],
                     use_cache=False,
-                    starts=pack.starts,
-                    lengths=pack.lengths,
+                    spans=Spans(pack.starts, pack.lengths),
                 )
                 .last_hidden_state[0][at - 1]
                 .to(self.compute_dtype)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Protocol, TypeVar
 
-from purify.digests import digest, file_sha256
+from purify.engines.loading import portable_name
 from purify.errors import PurifyError
 from purify.saar.config import SaarRule
 
@@ -60,7 +59,7 @@ class Embedding:
             raise PurifyError(
                 f"embedding model {model!r} cannot be loaded ({first}); give a model name or path"
             ) from None
-        self.name = f"embedding:{_portable_name(model)}"
+        self.name = f"embedding:{portable_name(model)}"
 
     def __call__(self, pairs: Sequence[Pair]) -> list[float]:
         texts = list(dict.fromkeys(text for pair in pairs for text in pair))
@@ -70,15 +69,6 @@ class Embedding:
         row = {text: index for index, text in enumerate(texts)}
         # Rounded: the last digits depend on what else is in the batch, and a decision must not.
         return [min(1.0, max(0.0, round(float(vectors[row[a]] @ vectors[row[b]]), 5))) for a, b in pairs]
-
-
-def _portable_name(model: str) -> str:
-    """A hub name as it is; a folder as its last part and a digest of its weights: data holds no path of a machine."""
-    folder = Path(model)
-    if not folder.is_dir():
-        return model
-    weights = sorted([*folder.rglob("*.safetensors"), *folder.rglob("*.bin")])
-    return f"{folder.resolve().name}@{digest(*map(file_sha256, weights))[:12]}"
 
 
 BACKENDS: dict[str, Callable[[str | None], Similarity]] = {

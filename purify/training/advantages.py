@@ -1,6 +1,6 @@
 """Advantages within groups, over a whole dataset at once.
 
-mean_std        (r - mean) / (std + 1e-6), std with n - 1          GRPO, as in TRL and verl
+mean_std        (r - mean) / (std + 1e-6), std with n - 1          GRPO, as in verl; TRL 1.16 adds 1e-4
 mean            r - mean                                            Dr.GRPO (arXiv 2503.20783)
 leave_one_out   r - mean of the others                              RLOO (arXiv 2402.14740)
 optimal         r - beta log mean exp(r / beta)                     OAPL
@@ -16,8 +16,8 @@ EPSILON = 1e-6
 def advantages(frame: pl.DataFrame, kind: str, beta: float | None = None) -> pl.DataFrame:
     """`frame` (group_id, reward, ...) with `advantage`, `single` and `zero_variance`, in the same order.
 
-    A row without a reward has a null advantage and does not count in its group. `single`: no other row of the group has
-    a reward. `zero_variance`: several have, and all are equal. `beta` is that of `optimal` (1 where it is not given).
+    A row without a reward has a null advantage and does not count in its group. `single`: the group has one reward.
+    `zero_variance`: it has several, and all are equal. `beta` is that of `optimal` (1 where it is not given).
     """
     reward = pl.col("reward").cast(pl.Float64)
     # Sorted within a group: a float sum must not depend on the order in which threads deliver rows.

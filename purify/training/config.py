@@ -130,22 +130,49 @@ class TrainConfig(MachineConfig, OptimizerConfig, LossConfig):
     def _has_a_reader(self) -> Self:
         fields = TrainConfig.model_fields
         given = {name for name in self.model_fields_set if getattr(self, name) != fields[name].default}
-        if self.lora is None and (idle := sorted(given & {"lora_alpha", "lora_dropout", "lora_targets"})):
-            raise ValueError(f"{idle[0]} is read only with lora")
-        if self.correction == "none" and (
-            idle := sorted(given & {"correction_level", "correction_cap", "correction_low"})
+        for name in sorted(given & _READ_WITH.keys()):
+            if self.algorithm not in _READ_WITH[name]:
+                raise ValueError(f"{name} is read only with {', '.join(_READ_WITH[name])}; not with {self.algorithm}")
+        for condition, names in (
+            (self.lora is not None, ("lora_alpha", "lora_dropout", "lora_targets")),
+            (self.correction != "none", ("correction_level", "correction_cap")),
+            (self.correction == "mask", ("correction_low",)),
+            (self.kl_coef > 0, ("kl",)),
+            (self.kl_coef > 0 or self.algorithm == "dpo", ("reference",)),
+            ("constant" in (self.aggregation, _AGGREGATED.get(self.algorithm)), ("constant_length",)),
         ):
-            raise ValueError(f"{idle[0]} is read only with correction truncate or mask")
+            if not condition and (idle := sorted(given & set(names))):
+                raise ValueError(f"{idle[0]} is not read with these options: {_NEEDED[idle[0]]}")
         if self.correction == "mask" and self.correction_low >= self.correction_cap:
             raise ValueError("correction_low is not below correction_cap")
         if self.updates is not None and "epochs" in given:
             raise ValueError("updates and epochs both say when to stop; give one")
-        if "dual_clip" in given and self.algorithm not in ("grpo", "dr_grpo", "dapo"):
-            raise ValueError("dual_clip is read only with grpo, dr_grpo and dapo")
-        if "min_reward" in given and self.algorithm != "rft":
-            raise ValueError("min_reward is read only with rft")
-        if "beta" in given and self.algorithm not in ("awr", "oapl", "dpo"):
-            raise ValueError("beta is read only with awr, oapl and dpo")
-        if "reference" in given and not self.kl_coef and self.algorithm != "dpo":
-            raise ValueError("reference is read only with kl_coef above 0, or with dpo")
         return self
+
+
+_CLIPPED = ("grpo", "dr_grpo", "dapo")
+_PROPORTIONAL = (*_CLIPPED, "gspo", "cispo", "topr")
+"""Their loss is proportional to each token's advantage: 0 takes a token out, and a smaller one moves it less."""
+_READ_WITH: dict[str, tuple[str, ...]] = {
+    "clip_low": (*_CLIPPED, "gspo"),
+    "clip_high": (*_CLIPPED, "gspo", "cispo"),
+    "dual_clip": _CLIPPED,
+    "beta": ("awr", "oapl", "dpo"),
+    "min_reward": ("rft",),
+    "advantage": (*_PROPORTIONAL, "awr"),
+    "aggregation": (*_PROPORTIONAL, "awr", "rft", "sft"),
+    "spare_grafts": _PROPORTIONAL,
+    "penalty_after_failure": _PROPORTIONAL,
+    "correction": (*_PROPORTIONAL, "oapl"),
+    "keep_zero_variance": (*_PROPORTIONAL, "awr"),
+}
+"""Options that only some algorithms can honour."""
+_AGGREGATED = {"dr_grpo": "constant"}
+_NEEDED = {
+    **dict.fromkeys(("lora_alpha", "lora_dropout", "lora_targets"), "add lora"),
+    **dict.fromkeys(("correction_level", "correction_cap"), "add correction truncate or mask"),
+    "correction_low": "add correction mask",
+    "kl": "add kl_coef",
+    "reference": "add kl_coef",
+    "constant_length": "add aggregation constant",
+}

@@ -113,7 +113,8 @@ def _rows(dataset: Dataset, config: TrainConfig, counts: Counter[str]) -> pl.Dat
     counts["one_sample_groups"] = single["group_id"].n_unique()
     counts["zero_variance_groups"] = flat["group_id"].n_unique()
     known = judged.filter(pl.col("advantage").is_not_null(), ~pl.col("single"))
-    if not config.keep_zero_variance:
+    # Of equal rewards oapl learns, too: to stay where it is.
+    if not (config.keep_zero_variance or config.algorithm == "oapl"):
         known = known.filter(~pl.col("zero_variance"))
     if known.is_empty():
         raise PurifyError(

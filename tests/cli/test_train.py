@@ -42,7 +42,7 @@ def test_wrong_use_is_one_line(folder: Path, tmp_path: Path) -> None:
         invoke(folder, "--overwrite", "--resume")
     with pytest.raises(PurifyError, match=r"--algorithm: .*'grpo'.*, got 'ppo'"):
         invoke(folder, "--algorithm", "ppo")
-    with pytest.raises(PurifyError, match="lora_alpha is read only with lora"):
+    with pytest.raises(PurifyError, match="lora_alpha is not read with these options: add lora"):
         invoke(folder, "--lora-alpha", "3")
     with pytest.raises(PurifyError, match="no such folder"):
         invoke(folder, "--model", str(tmp_path / "nothing"))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from math import exp, log, sqrt
+from random import Random
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from purify.training.advantages import advantages
 
@@ -51,3 +54,19 @@ def test_optimal() -> None:
     assert advantages(large, "optimal", 0.1)["advantage"].to_list() == pytest.approx(
         [0.1 * log(2), -1000 + 0.1 * log(2)]
     )
+
+
+@given(
+    rows=st.lists(st.tuples(st.sampled_from("ab"), st.none() | st.floats(0.01, 0.99)), min_size=1, max_size=12),
+    kind=st.sampled_from(["mean_std", "mean", "leave_one_out", "optimal"]),
+    order=st.randoms(use_true_random=False),
+)
+def test_the_order_of_rows_changes_no_bit(rows: list[tuple[str, float | None]], kind: str, order: Random) -> None:
+    frame = pl.DataFrame(
+        [(row, *values) for row, values in enumerate(rows)],
+        schema={"row": pl.Int64, "group_id": pl.String, "reward": pl.Float64},
+        orient="row",
+    )
+    shuffled = frame[order.sample(range(len(frame)), len(frame))]
+    assert advantages(shuffled, kind)["row"].to_list() == shuffled["row"].to_list()
+    assert advantages(shuffled, kind).sort("row").equals(advantages(frame, kind))

@@ -241,14 +241,28 @@ def test_options_without_a_reader() -> None:
         with pytest.raises(ValueError, match=told):
             TrainConfig(model="m", **options)
 
-    refused("lora_alpha is read only with lora", lora_alpha=8)
-    refused("correction_cap is read only with correction", correction_cap=3)
+    refused("lora_alpha is not read with these options: add lora", lora_alpha=8)
+    refused("correction_cap is not read with these options: add correction", correction_cap=3)
+    refused(
+        "correction_low is not read with these options: add correction mask", correction="truncate", correction_low=0.1
+    )
+    refused("kl is not read with these options: add kl_coef", kl="k1")
+    refused("constant_length is not read with these options: add aggregation constant", constant_length=3)
     refused("correction_low is not below correction_cap", correction="mask", correction_low=3)
     refused("updates and epochs both say when to stop", updates=3, epochs=2)
-    refused("dual_clip is read only with grpo", algorithm="gspo", dual_clip=3)
-    refused("beta is read only with awr, oapl and dpo", beta=3)
+    refused("dual_clip is read only with grpo, dr_grpo, dapo; not with gspo", algorithm="gspo", dual_clip=3)
+    refused("clip_low is read only with", algorithm="cispo", clip_low=0.1)
+    refused("advantage is read only with", algorithm="oapl", advantage="mean")
+    refused("aggregation is read only with", algorithm="dpo", aggregation="token_mean")
+    # An advantage of 0 would raise awr's weight to 1, and shift the target of oapl.
+    for algorithm in ("awr", "oapl", "rft", "sft", "dpo"):
+        refused("spare_grafts is read only with", algorithm=algorithm, spare_grafts=True)
+        refused("penalty_after_failure is read only with", algorithm=algorithm, penalty_after_failure=True)
+    for algorithm in ("awr", "rft", "sft", "dpo"):
+        refused("correction is read only with", algorithm=algorithm, correction="truncate")
+    refused("beta is read only with awr, oapl, dpo", beta=3)
     refused("min_reward is read only with rft", min_reward=0.5)
-    refused("reference is read only with kl_coef", reference="other")
+    refused("reference is not read with these options: add kl_coef", reference="other")
     # What is written down in full can be read again.
     assert TrainConfig.model_validate(TrainConfig(model="m").model_dump()) == TrainConfig(model="m")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +199,20 @@ def test_half_precision_and_checkpointing_come_close(tmp_path: Path, model: Path
         tolerance = 1e-5 if name == "checkpointing" else 5e-2
         expected = [line["loss"] for line in metrics(tmp_path / "plain")]
         assert [line["loss"] for line in metrics(tmp_path / name)] == pytest.approx(expected, rel=tolerance), name
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # the compiler's own
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_compiled_layers_are_compiled_once(tmp_path: Path, model: Path, scored: Path) -> None:
+    """Packs differ in tokens and in sequences; neither may cost another compilation."""
+    import torch
+
+    given: dict[str, Any] = {"algorithm": "rft", "pack_tokens": 256, "batch_size": 3}
+    run(scored, tmp_path / "plain", options(model, **given))
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        run(scored, tmp_path / "compiled", options(model, compile=True, **given))
+    expected = [line["loss"] for line in metrics(tmp_path / "plain")]
+    assert [line["loss"] for line in metrics(tmp_path / "compiled")] == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_kl_to_the_first_policy_needs_no_second_model(tmp_path: Path, model: Path, scored: Path) -> None:

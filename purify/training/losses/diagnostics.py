@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 
 from purify.training.losses.dpo import preferred_by
+from purify.training.losses.kl import kl
 from purify.training.losses.tokens import Tokens
 
 
@@ -23,6 +24,8 @@ class Diagnostics(NamedTuple):
     ratio_min: float = float("inf")
     ratio_max: float = float("-inf")
     weight: float = 0.0
+    reference_tokens: int = 0
+    reference_kl: float = 0.0
     pairs: int = 0
     margin: float = 0.0
     preferred: int = 0
@@ -53,6 +56,8 @@ class Diagnostics(NamedTuple):
             "effective_sample_size": self.ratio**2 / (n * self.ratio_squared) if self.ratio_squared else None,
             "correction_mean": self.weight / n if n else None,
         }
+        if self.reference_tokens:
+            found["reference_kl"] = self.reference_kl / self.reference_tokens
         if self.pairs:
             found |= {"margin": self.margin / self.pairs, "preferred_share": self.preferred / self.pairs}
         return found
@@ -71,12 +76,16 @@ def diagnose(
         tokens=len(ratio),
         clipped_low=0 if low is None else int(low.sum()),
         clipped_high=0 if high is None else int(high.sum()),
-        kl=float((torch.expm1(-log_ratio) + log_ratio).sum()),
+        kl=float(kl(tokens.logprobs.detach(), tokens.old, "k3").sum()),
         ratio=float(ratio.sum()),
         ratio_squared=float(ratio.square().sum()),
         ratio_min=float(ratio.min()),
         ratio_max=float(ratio.max()),
         weight=float(len(ratio)) if weights is None else float(weights.sum()),
+        reference_tokens=0 if tokens.reference is None else len(ratio),
+        reference_kl=0.0
+        if tokens.reference is None
+        else float(kl(tokens.logprobs.detach(), tokens.reference, "k3").sum()),
     )
 
 

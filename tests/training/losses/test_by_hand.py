@@ -199,6 +199,8 @@ def test_a_whole_loss_by_hand() -> None:
     k3 = [1 / r - 1 + log(r) for r in (1.5, 0.5, 1.6)]
     assert told["approx_kl"] == pytest.approx(sum(k3) / 3, abs=1e-6)
     assert told["correction_mean"] == pytest.approx(3.75 / 3)
+    # To the reference: pi_ref / pi is 0.5, 1 and 0.5.
+    assert told["reference_kl"] == pytest.approx(2 * (0.5 - 1 + log(2)) / 3, abs=1e-6)
 
 
 def test_diagnostics_of_packs_add_up() -> None:
@@ -212,7 +214,14 @@ def test_diagnostics_of_packs_add_up() -> None:
     parts = []
     for at in ([0, 1], [2]):
         index = torch.tensor(at)
-        part = Tokens(given.logprobs[index], given.old[index], given.advantages[index], torch.zeros_like(index), 1)
+        part = Tokens(
+            given.logprobs[index],
+            given.old[index],
+            given.advantages[index],
+            torch.zeros_like(index),
+            1,
+            given.reference[index],
+        )
         parts.append(diagnose(part, None, clip_low=0.2, clip_high=0.28, of_sequence=False))
     merged = Diagnostics.merge(parts)
     assert list(merged) == pytest.approx(list(whole))

@@ -16,7 +16,8 @@ from purify.training.config import LossConfig
 from tests.tiny import tiny_model
 
 pytest.importorskip("trl", reason="TRL is the oracle; install it with: pip install trl")
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning", "ignore::DeprecationWarning")
+# TRL's own default, which transformers renamed.
+pytestmark = pytest.mark.filterwarnings("ignore:`gradient_checkpointing` is deprecated:FutureWarning")
 
 LENGTH = 50
 """TRL's max_completion_length, which Dr.GRPO divides by."""
