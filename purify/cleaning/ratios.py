@@ -16,7 +16,7 @@ from purify.datasets.parquet import row_groups
 from purify.errors import PurifyError
 from purify.saar.apply import flat_list
 from purify.saar.config import SaarConfig
-from purify.saar.gates import Graft
+from purify.saar.gates import EditKey
 
 _EDIT = "provenance.edits.list.element"
 _SCORE = "scores.edits.list.element"
@@ -52,11 +52,11 @@ def check_scored(dataset: Dataset, config: SaarConfig, scored: Dataset | None) -
         raise PurifyError(f"{scored.path}: its shards are not cut as those of {dataset.path}; score it again")
 
 
-def log_ratios(scored: Dataset, shard: int) -> dict[str, dict[Graft, float]]:
+def log_ratios(scored: Dataset, shard: int) -> dict[str, dict[EditKey, float]]:
     """Of one shard: trajectory_id of the raw row -> each of its scored edits -> its log-ratio."""
     entry = scored.manifest.shards[shard]
     scored.check_shard(entry)
-    found: dict[str, dict[Graft, float]] = defaultdict(dict)
+    found: dict[str, dict[EditKey, float]] = defaultdict(dict)
     for table in row_groups(scored.path / entry.path, _LEAVES):
         provenance, scores = (table.column(name).combine_chunks() for name in ("provenance", "scores"))
         ids = pc.struct_field(provenance, "parent_id").to_pylist()
@@ -67,5 +67,5 @@ def log_ratios(scored: Dataset, shard: int) -> dict[str, dict[Graft, float]]:
             made = {tuple(edit["raw_steps"]): edit["reasoning_from"] for edit in edits[row] if edit["accepted"]}
             for score in measured[offsets[row] : offsets[row + 1]]:
                 steps = tuple(score["raw_steps"])
-                found[ids[row]][Graft(steps, made.get(steps))] = score["log_ratio"]
+                found[ids[row]][EditKey(steps, made.get(steps))] = score["log_ratio"]
     return dict(found)

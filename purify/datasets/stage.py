@@ -93,7 +93,7 @@ def run_stage(
         raise PurifyError(f"{out}: is the input, or lies inside it; stages never edit a dataset in place")
     started = datetime.now(UTC)
     try:
-        with _only_writer(out):
+        with only_writer(out):
             folder = _claim(out, stage, mode)
             if prepare:
                 prepare(folder)
@@ -125,7 +125,7 @@ def _do(stage: Stage, units: Sequence[Any], work: Work, folder: Path, workers: i
 
 
 @contextmanager
-def _only_writer(out: Path) -> Iterator[None]:
+def only_writer(out: Path) -> Iterator[None]:
     """Hold the output directory, so that two runs never write to it at once."""
     if out.exists() and not out.is_dir():
         raise PurifyError(f"{out}: is a file; name a directory")

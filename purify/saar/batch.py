@@ -19,7 +19,7 @@ from purify.digests import config_digest
 from purify.errors import PurifyError
 from purify.saar.apply import Ints, apply_edits, flat_list
 from purify.saar.config import SaarConfig
-from purify.saar.gates import Graft, View
+from purify.saar.gates import EditKey, View
 from purify.saar.plan import plan
 from purify.saar.rows import METHOD, importance_of, is_selected
 from purify.saar.rule import CallView, Turn
@@ -34,7 +34,7 @@ def purify_table(
     *,
     parent_digest: str | None,
     group_means: Mapping[str, float] | None = None,
-    log_ratios: Mapping[str, Mapping[Graft, float]] | None = None,
+    log_ratios: Mapping[str, Mapping[EditKey, float]] | None = None,
 ) -> tuple[pa.Table, Counter[str]]:
     """Purify a raw table (`RAW_SCHEMA`); returns the purified one (`PURIFIED_SCHEMA`) and what was done, counted.
 

@@ -36,7 +36,7 @@ _ANYTHING = "globals()"
 _PASS = GateResult(name="state", verdict="pass")
 
 
-class Graft(NamedTuple):
+class EditKey(NamedTuple):
     """What tells one way of editing a trajectory from another. Raw step numbers, so it holds in every plan."""
 
     raw_steps: tuple[int, ...]
@@ -48,7 +48,7 @@ class Importance:
     """The measured log-ratios of a trajectory's edits, and the ratio below which one is refused."""
 
     minimum: float
-    log_ratios: Mapping[Graft, float] = field(default_factory=dict)
+    log_ratios: Mapping[EditKey, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +81,9 @@ def state_gate(run: Run, view: View, config: SaarRule) -> GateResult:
     return _PASS
 
 
-def importance_gate(graft: Graft, importance: Importance) -> GateResult:
+def importance_gate(edit: EditKey, importance: Importance) -> GateResult:
     """Judge one edit by its measured importance ratio."""
-    log_ratio = importance.log_ratios.get(graft)
+    log_ratio = importance.log_ratios.get(edit)
     if log_ratio is None:
         return GateResult(name="importance", verdict="unknown", detail="no ratio of this edit was measured")
     if log_ratio < math.log(importance.minimum):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from purify.saar.config import SaarRule
-from purify.saar.gates import Graft, View, importance_gate, state_gate
+from purify.saar.gates import EditKey, View, importance_gate, state_gate
 from purify.saar.rule import Decision, Run, compared_pairs, decide, find_runs
 from purify.saar.similarity import Pair, Similarity
 from purify.saar.text import compared_text
@@ -68,8 +68,8 @@ def _decide_all(
         if decision.reason is None and "state" in config.gates:
             gates.append(state_gate(run, view, config))
         if decision.reason is None and view.importance is not None and run.success is not None:
-            graft = Graft((*run.failed, run.success), decision.reasoning_from)
-            gates.append(importance_gate(graft, view.importance))
+            key = EditKey((*run.failed, run.success), decision.reasoning_from)
+            gates.append(importance_gate(key, view.importance))
         edits.append(_edit(run, decision, gates, config, backend))
     return edits
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from purify.digests import config_digest, unit_interval
 from purify.saar.config import SaarConfig, SaarRule
-from purify.saar.gates import Graft, Importance, View
+from purify.saar.gates import EditKey, Importance, View
 from purify.saar.plan import plan
 from purify.saar.rule import CallView, Turn
 from purify.saar.similarity import Similarity, load_similarity, recorded
@@ -27,7 +27,7 @@ def purify_trajectory(
     similarity: Similarity | None = None,
     group_mean: float | None = None,
     parent_digest: str | None = None,
-    log_ratios: Mapping[Graft, float] | None = None,
+    log_ratios: Mapping[EditKey, float] | None = None,
 ) -> tuple[Trajectory, Provenance]:
     """Replace failed calls by the trajectory's own later corrections (Phase II).
 
@@ -77,7 +77,7 @@ def restore_trajectory(purified: Trajectory) -> Trajectory:
     return purified.model_copy(update={"steps": steps, "provenance": None})
 
 
-def importance_of(config: SaarConfig, log_ratios: Mapping[Graft, float] | None) -> Importance | None:
+def importance_of(config: SaarConfig, log_ratios: Mapping[EditKey, float] | None) -> Importance | None:
     """The importance gate of one trajectory; None where none is asked for."""
     if config.min_importance is None:
         return None

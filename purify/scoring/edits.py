@@ -7,9 +7,6 @@ The graft is the corrected call, and with a deep edit its reasoning too.
 
 from __future__ import annotations
 
-from itertools import pairwise
-from typing import NamedTuple
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -17,40 +14,11 @@ import pyarrow.compute as pc
 
 from purify.lm.sequences import ACTION, REASONING
 from purify.saar.apply import flat_list
+from purify.saar.grafts import Graft
 from purify.scoring.ids import Batch
 from purify_schemas import EditScore
 
 Singles = npt.NDArray[np.float32]
-
-
-class Graft(NamedTuple):
-    """One accepted edit of a row."""
-
-    raw_steps: list[int]
-    raw: int
-    """The raw step whose call it is."""
-    stored: int
-    """The step of the purified trajectory that it became."""
-    deep: bool
-
-
-def grafts(table: pa.Table) -> list[list[Graft]]:
-    """The accepted edits of each row, in order; none where the table is raw."""
-    if "provenance" not in table.column_names:
-        return [[] for _ in range(len(table))]
-    offsets, edits = flat_list(pc.struct_field(table.column("provenance").combine_chunks(), "edits"))
-    names = ("accepted", "raw_steps", "reasoning_from", "action_from")
-    flat = list(zip(*(pc.struct_field(edits, name).to_pylist() for name in names), strict=True))
-    found = []
-    for first, last in pairwise(offsets.tolist()):
-        row: list[Graft] = []
-        removed = 0
-        for accepted, raw_steps, reasoning, action in flat[first:last]:
-            if accepted:
-                removed += len(raw_steps) - 1
-                row.append(Graft(raw_steps, action, action - removed, deep=reasoning == action))
-        found.append(row)
-    return found
 
 
 def graft_logprobs(batch: Batch, row: int, logprobs: Singles, step: int, *, deep: bool) -> Singles:

@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 
 from purify.chat.rendering import Renderer
 from purify.saar.apply import undo_edits
+from purify.saar.grafts import Graft, grafts
 from purify.scoring.config import ScoreConfig
-from purify.scoring.edits import Graft, SampledLogprobs, edit_score, graft_logprobs, grafts
+from purify.scoring.edits import SampledLogprobs, edit_score, graft_logprobs
 from purify.scoring.identity import Identity, sampled_alike, temperature_of
 from purify.scoring.ids import Batch, Problem, with_ids
 from purify.scoring.scorers import Answer, Request, Scorer, Singles

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from purify.lm.sequences import ACTION, REASONING, Sequences
 from purify.saar.apply import flat_list
+from purify.saar.grafts import grafts
 from purify_schemas import FAILED as FAILED_STATUSES
 
 FAILED, GRAFTED, FROM_FAILURE = 1, 2, 4
@@ -34,8 +35,7 @@ def marks(table: pa.Table, flat: Sequences) -> Marks:
     failed_token = failed[step_offsets[:-1][row_of_token] + step_of_token]
     first = _first_failure(failed, step_offsets)
     found = np.where(failed_token, FAILED, 0) | np.where(step_of_token >= first[row_of_token], FROM_FAILURE, 0)
-    if "provenance" in table.column_names:
-        found |= np.where(_grafted(table, flat)[own], GRAFTED, 0)
+    found |= np.where(_grafted(table, flat)[own], GRAFTED, 0)
     return found.astype(np.uint8)
 
 
@@ -90,22 +90,9 @@ def _first_failure(failed: npt.NDArray[np.bool_], step_offsets: npt.NDArray[np.i
 def _grafted(table: pa.Table, flat: Sequences) -> npt.NDArray[np.bool_]:
     """Of each token, whether an accepted edit took it from a later turn: the call, and of a deep edit its reasoning."""
     found = np.zeros(len(flat.ids), dtype=bool)
-    provenance = table.column("provenance").combine_chunks()
-    offsets, edits = flat_list(pc.struct_field(provenance, "edits"))
-    accepted = np.asarray(pc.struct_field(edits, "accepted"), dtype=bool)
-    row_of_edit = np.repeat(np.arange(len(table)), np.diff(offsets))
-    names = ("raw_steps", "reasoning_from", "action_from")
-    columns = [pc.struct_field(edits, name).to_pylist() for name in names]
-    removed: dict[int, int] = {}
-    for index in np.flatnonzero(accepted):
-        row = int(row_of_edit[index])
-        raw_steps, reasoning_from, action_from = (column[index] for column in columns)
-        step = action_from - removed.get(row, 0) - (len(raw_steps) - 1)
-        removed[row] = removed.get(row, 0) + len(raw_steps) - 1
+    for row, made in enumerate(grafts(table)):
         tokens = flat.row(row)
-        part = flat.part[tokens]
-        sides = part == ACTION
-        if reasoning_from == action_from:
-            sides |= part == REASONING
-        found[tokens] |= sides & (flat.step[tokens] == step)
+        for graft in made:
+            sides = (ACTION, REASONING) if graft.deep else (ACTION,)
+            found[tokens] |= np.isin(flat.part[tokens], sides) & (flat.step[tokens] == graft.stored)
     return found

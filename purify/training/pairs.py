@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
+from purify.saar.grafts import located
 from purify.training.examples import EXAMPLES
 from purify.training.marks import GRAFTED
 from purify_schemas import Edit, Segment, Step, Trajectory, from_table
@@ -30,13 +31,9 @@ def pairs_of(table: pa.Table, rows: list[int], counts: Counter[str]) -> pa.Recor
 
 
 def _pairs(row: int, trajectory: Trajectory, counts: Counter[str]) -> Iterator[dict[str, object]]:
-    provenance = trajectory.provenance
-    removed = 0
-    for edit in provenance.edits if provenance else ():
-        if not edit.accepted or edit.action_from is None:
-            continue
-        removed += len(edit.raw_steps) - 1
-        at = edit.action_from - removed
+    edits = [edit for edit in (trajectory.provenance.edits if trajectory.provenance else ()) if edit.accepted]
+    places = located((edit.raw_steps, edit.reasoning_from or 0, edit.action_from or 0) for edit in edits)
+    for edit, at in zip(edits, (graft.stored for graft in places), strict=True):
         context = _context(trajectory, at)
         chosen = _ids(trajectory.steps[at].reasoning, trajectory.steps[at].action)
         rejected = _rejected(edit, trajectory.steps[at])

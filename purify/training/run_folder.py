@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +11,7 @@ from typing import Any
 import orjson
 
 from purify.datasets.sink import write_atomically
+from purify.datasets.stage import only_writer
 from purify.digests import config_digest
 from purify.engines.loading import portable_name
 from purify.errors import PurifyError
@@ -92,19 +91,11 @@ def _first_difference(path: Path, identity: dict[str, Any]) -> str:
 
 
 @contextmanager
-def only_writer(out: Path, world: World) -> Iterator[None]:
-    """Hold the run's folder, so that two runs never write to it at once."""
-    if out.exists() and not out.is_dir():
-        raise PurifyError(f"{out}: is a file; name a directory")
-    out.mkdir(parents=True, exist_ok=True)
-    if not world.first:
+def held(out: Path, world: World) -> Iterator[None]:
+    """Hold the run's folder, so that two runs never write to it at once. The first process does it for all."""
+    if world.first:
+        with only_writer(out):
+            yield
+    else:
+        out.mkdir(parents=True, exist_ok=True)
         yield
-        return
-    handle = os.open(out, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise PurifyError(f"{out}: another run is writing here; wait for it, or choose another directory") from None
-    finally:
-        os.close(handle)

@@ -40,7 +40,7 @@ from purify.training.metrics import MetricsWriter, read_metrics
 from purify.training.parallel import World, open_world, shard
 from purify.training.prepare import Limits, Prepared, prepare
 from purify.training.reference import Reference, find_reference
-from purify.training.run_folder import REPORT, SCRATCH, claim, identity_of, only_writer, portable
+from purify.training.run_folder import REPORT, SCRATCH, claim, held, identity_of, portable
 from purify.training.state import TrainerState
 
 
@@ -94,7 +94,7 @@ def train(
         template=template_digest(tokenizer),
     )
     identity = identity_of(config, dataset.manifest.digest, revision)
-    with open_world(config.device) as world, only_writer(out, world):
+    with open_world(config.device) as world, held(out, world):
         checkpoint = claim(out, identity, world, resume=resume, overwrite=overwrite)
         policy, loaded_dtype = _load(config, checkpoint, world)
         data, reference = _data(dataset, config, policy, out / SCRATCH, world, revision)

@@ -13,7 +13,7 @@ from purify.datasets import Dataset
 from purify.errors import PurifyError
 from purify.saar import SaarConfig, purify_trajectory
 from purify.saar.batch import purify_table
-from purify.saar.gates import Graft, Importance, importance_gate
+from purify.saar.gates import EditKey, Importance, importance_gate
 from purify.saar.similarity import Difflib
 from purify.scoring import ScoreConfig, score
 from purify_schemas import GateResult, Trajectory, from_table, to_table
@@ -22,7 +22,7 @@ from tests.support import call, step, trajectory, write_dataset
 from tests.tiny import tiny_model
 
 HALF = SaarConfig(min_importance=0.5)
-SHALLOW = Graft((0, 1), 0)
+SHALLOW = EditKey((0, 1), 0)
 
 
 def failing() -> Trajectory:
@@ -44,17 +44,17 @@ def failing() -> Trajectory:
         ({SHALLOW: 1000.0}, ("pass", "importance ratio 1.01e+304")),
         ({SHALLOW: -1000.0}, ("refuse", "importance ratio 0 is below 0.5")),
         ({}, ("unknown", "no ratio of this edit was measured")),
-        ({Graft((0, 1), 1): 0.0}, ("unknown", "no ratio of this edit was measured")),
-        ({Graft((0, 1, 2), 0): 0.0}, ("unknown", "no ratio of this edit was measured")),
+        ({EditKey((0, 1), 1): 0.0}, ("unknown", "no ratio of this edit was measured")),
+        ({EditKey((0, 1, 2), 0): 0.0}, ("unknown", "no ratio of this edit was measured")),
     ],
 )
-def test_verdicts(log_ratios: dict[Graft, float], expected: tuple[str, str]) -> None:
+def test_verdicts(log_ratios: dict[EditKey, float], expected: tuple[str, str]) -> None:
     result = importance_gate(SHALLOW, Importance(0.5, log_ratios))
     assert (result.name, result.verdict, result.detail) == ("importance", *expected)
 
 
 def test_one_edit_is_refused_and_the_other_stands() -> None:
-    log_ratios = {Graft((0, 1), 0): math.log(0.2), Graft((2, 3, 4), 2): math.log(0.8)}
+    log_ratios = {EditKey((0, 1), 0): math.log(0.2), EditKey((2, 3, 4), 2): math.log(0.8)}
     purified, provenance = purify_trajectory(failing(), HALF, log_ratios=log_ratios)
     refused, made = provenance.edits
     assert (refused.accepted, refused.reason, refused.detail) == (False, "gate", "importance ratio 0.2 is below 0.5")
@@ -83,7 +83,7 @@ def test_ratios_are_needed() -> None:
 
 def test_rows_and_columns_agree() -> None:
     other = failing().model_copy(update={"trajectory_id": "t1"})
-    log_ratios = {"t0": {SHALLOW: -3.0, Graft((2, 3, 4), 2): 0.1}}
+    log_ratios = {"t0": {SHALLOW: -3.0, EditKey((2, 3, 4), 2): 0.1}}
     table, counts = purify_table(
         to_table([failing(), other]), HALF, Difflib(), parent_digest=None, log_ratios=log_ratios
     )
