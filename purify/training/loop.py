@@ -8,6 +8,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,17 +61,20 @@ class Loop:
         packs = packs_of(units, self.data.examples.lengths, self.config.pack_tokens, self.world.size)[self.world.rank]
         sums, problem = _Sums(), None
         try:
-            for members in packs:
-                self._accumulate(state, [index for unit in members for index in unit], update, sums)
+            with self._memory(packs):
+                for members in packs:
+                    self._accumulate(state, [index for unit in members for index in unit], update, sums)
         except PurifyError as error:
             problem = error
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
-                raise
-            problem = PurifyError(self._too_large(packs))
         if self.world.agree(problem is not None):
             state.optimizer.zero_grad()
             raise problem or PurifyError("another process stopped; its message says why")
+        with self._memory(packs):
+            norm, rate = self._step(state, units)
+        return self._metrics(update, sums, norm, rate, epoch, time.perf_counter() - started)
+
+    def _step(self, state: TrainerState, units: list[Unit]) -> tuple[float, float]:
+        """Move the weights by what was accumulated; the gradient's length and the learning rate."""
         state.scaler.unscale_(state.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(_trainable(state), self.config.max_grad_norm)
         norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
@@ -82,7 +87,7 @@ class Loop:
         state.schedule.step()
         state.optimizer.zero_grad()
         state.step += 1
-        return self._metrics(update, sums, float(norm), rate, epoch, time.perf_counter() - started)
+        return float(norm), rate
 
     def _accumulate(self, state: TrainerState, members: list[int], update: Update, sums: _Sums) -> None:
         """Add a pack's gradient. One without members, or without a trained token, only keeps the others company."""
@@ -149,6 +154,18 @@ class Loop:
         told = ", ".join(map(str, rows[:8])) + (f" and {len(rows) - 8} more" if len(rows) > 8 else "")
         return f"the pack of rows {told}"
 
+    @contextmanager
+    def _memory(self, packs: list[list[Unit]]) -> Iterator[None]:
+        """Where memory does not suffice, say which option needs less of it."""
+        try:
+            yield
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "can't allocate memory" not in str(
+                error
+            ):
+                raise
+            raise PurifyError(self._too_large(packs)) from None
+
     def _too_large(self, packs: list[list[Unit]]) -> str:
         longest = max((int(self.data.examples.lengths[i]) for pack in packs for unit in pack for i in unit), default=0)
         return (
@@ -177,7 +194,3 @@ def _tokens(inputs: Inputs, logprobs: torch.Tensor) -> Tokens:
 
 def _trainable(state: TrainerState) -> list[torch.nn.Parameter]:
     return [parameter for parameter in state.policy.parameters() if parameter.requires_grad]
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

@@ -21,6 +21,8 @@ from tests.tiny import tiny_model
 from tests.training.support import draw_rows, with_scores, write
 
 ROOT = Path(__file__).parents[2]
+PATHS = os.pathsep.join([str(ROOT), str(ROOT / "cli"), str(ROOT / "schemas")])
+ENVIRONMENT = {**os.environ, "PYTHONPATH": PATHS, "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +206,36 @@ def test_a_loss_that_is_no_number(tmp_path: Path, rows: list[Trajectory], model:
     assert latest(tmp_path / "run") is not None
 
 
+def test_out_of_memory_names_the_options(tmp_path: Path, rows: list[Trajectory], model: Path) -> None:
+    """After the first update the process gets no more memory, and a pass over a long trajectory needs more."""
+    write(tmp_path / "data", [*rows, *(row.model_copy(update={"steps": row.steps * 40}) for row in draw_rows(1, 2))])
+    code = """
+import resource, sys
+from purify.errors import PurifyError
+from purify.training import TrainConfig, train
+
+def told(step, total, values):
+    resource.setrlimit(resource.RLIMIT_AS, (2**20, 2**20))
+
+config = TrainConfig(model=sys.argv[1], algorithm="sft", batch_size=1, updates=30, save_every=1, logits_mb=1000)
+try:
+    train("data", "run", config, progress=told)
+except PurifyError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(model)],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert "out of memory: packs have up to" in done.stdout, done.stderr
+    assert "--pack-tokens" in done.stdout and "the last checkpoint is kept, add --resume" in done.stdout
+
+
 def test_a_run_that_is_there(tmp_path: Path, rows: list[Trajectory], model: Path) -> None:
     run(tmp_path, rows, model)
     with pytest.raises(PurifyError, match="already holds a run; add --overwrite"):
@@ -284,12 +316,12 @@ def told(step, total, values):
 config = TrainConfig(model=sys.argv[2], batch_size=8, pack_tokens=128, updates=5, save_every=2, learning_rate=1e-3)
 train("data", sys.argv[1], config, resume=len(sys.argv) > 3, progress=told)
 """
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "cli"), str(ROOT / "schemas")])
-    env = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
 
     def launch(*arguments: str) -> int:
         command = [sys.executable, "-c", code, *arguments]
-        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=False, timeout=120).returncode
+        return subprocess.run(
+            command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, check=False, timeout=120
+        ).returncode
 
     assert launch("whole", str(model)) == 0
     assert launch("killed", str(model)) == -signal.SIGKILL
