@@ -112,6 +112,9 @@ def _folder(name: str) -> Path | None:
     """The folder that `name` is, or None if it is a name on the hub. Raises `PurifyError` for a path to nothing."""
     path = Path(name).expanduser()
     if path.is_dir():
+        steps = sorted((path / "checkpoints").glob("step-*"))
+        if steps and not (path / "config.json").exists():
+            raise PurifyError(f"{name}: is a run of `purify train`, not a model; give its checkpoint, {steps[-1]}")
         return path
     if path.exists():
         raise PurifyError(f"{name}: is a file; give the folder that holds the model")

@@ -64,7 +64,7 @@ class Policy(torch.nn.Module):  # type: ignore[misc]
 
         The first token of a sequence has no context and cannot be asked for. `temperature` is one, or one a token [N].
         """
-        with self._casting(pack.input_ids.device):
+        with self.casting():
             hidden = (
                 self.base.get_decoder()(
                     input_ids=pack.input_ids[None],
@@ -95,8 +95,9 @@ class Policy(torch.nn.Module):  # type: ignore[misc]
         with torch.no_grad(), off:
             yield
 
-    def _casting(self, device: torch.device) -> AbstractContextManager[Any]:
+    def casting(self) -> AbstractContextManager[Any]:
+        """Inside, passes compute in `compute_dtype`, whatever the weights are stored in."""
         if next(self.base.parameters()).dtype == self.compute_dtype:
             return nullcontext()
-        casting: AbstractContextManager[Any] = torch.autocast(device.type, dtype=self.compute_dtype)
+        casting: AbstractContextManager[Any] = torch.autocast(self.device.type, dtype=self.compute_dtype)
         return casting

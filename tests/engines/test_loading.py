@@ -49,6 +49,10 @@ def test_a_path_to_nothing(tmp_path: Path) -> None:
     assert refusal(gone) == f"{gone}: no such folder; give a model's folder or its Hugging Face name"
     assert refusal("./gone").startswith("./gone: no such folder")
     assert refusal("gone/below/here").startswith("gone/below/here: no such folder")
+    (tmp_path / "run/checkpoints/step-000010").mkdir(parents=True)
+    (tmp_path / "run/checkpoints/step-000005").mkdir()
+    told = "is a run of `purify train`, not a model; give its checkpoint, "
+    assert refusal(tmp_path / "run") == f"{tmp_path}/run: {told}{tmp_path}/run/checkpoints/step-000010"
 
 
 def test_a_file_is_no_folder(copy: Path) -> None:
