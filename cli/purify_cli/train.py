@@ -58,6 +58,8 @@ def _print(out: Path, report: TrainReport) -> None:
             else ""
         )
     )
+    if report.config.warmup > report.updates:
+        say(f"the warm-up was not over: it takes {report.config.warmup:,} updates (--warmup)")
     shown = ("loss", "reward_mean", "approx_kl", "entropy", "grad_norm", "tokens_per_s", "mfu")
     told = (f"{name.replace('_', ' ')} {value:,.4g}" for name in shown if (value := last.get(name)) is not None)
     say(f"last update: {', '.join(told)}; all of them: {out / 'metrics.jsonl'}, tensorboard --logdir {out}")

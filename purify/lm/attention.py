@@ -51,12 +51,20 @@ def packed_attention(
     """Query [1, H, T, D], key and value [1, K, T, D] -> ([1, T, H, D], None), as transformers asks."""
     if spans is None:
         raise ValueError("packed attention needs the spans of a pack")
+    query, key, value = alike(query, key, value)
     if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16):
         mixed = _varlen(query, key, value, spans, scaling, sliding_window)
     else:
         parts = zip(*(x.split(spans.lengths, dim=2) for x in (query, key, value)), strict=True)
         mixed = torch.cat([_one(q, k, v, scaling, sliding_window) for q, k, v in parts], dim=2).transpose(1, 2)
     return mixed, None
+
+
+def alike(*tensors: torch.Tensor) -> list[torch.Tensor]:
+    """In the precision of the pass. Under autocast norms and rotations leave query and key in that of the weights."""
+    kind = tensors[0].device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else tensors[0].dtype
+    return [tensor.to(dtype) for tensor in tensors]
 
 
 def _one(

@@ -30,7 +30,7 @@ class Sequences(NamedTuple):
     step: npt.NDArray[np.int32]
     """Of each token: the index of its step in the row; -1 in the prompt."""
     missing: npt.NDArray[np.bool_]
-    """Of each row: whether ids of its prompt, or of a part of a step, are null."""
+    """Of each row: whether it has no ids of its prompt, of a turn, or of what came back before another turn."""
 
     @property
     def own(self) -> npt.NDArray[np.bool_]:
@@ -69,8 +69,11 @@ def sequences(table: pa.Table) -> Sequences:
     for side, part in enumerate((REASONING, ACTION, OBSERVATION)):
         kind[first + side] = part
 
-    absent = np.asarray(lists.is_null())[order]
-    missing = np.logical_or.reduceat(absent, piece_offsets[:-1]) if rows else np.zeros(0, dtype=bool)
+    no_prompt, *absent = np.split(np.asarray(lists.is_null()), rows + len(steps) * np.arange(3))
+    last = in_row == np.repeat(counts - 1, counts)
+    holes = np.flatnonzero((absent[0] & absent[1]) | (absent[2] & ~last))
+    missing = no_prompt.copy()
+    missing[np.searchsorted(step_offsets, holes, side="right") - 1] = True
     lengths = np.asarray(pc.fill_null(pc.list_value_length(lists), 0), dtype=np.int64)[order]
     ids = np.asarray(pc.list_flatten(lists.take(pa.array(order))), dtype=np.int32)
     ends = np.concatenate([[0], np.cumsum(lengths)])

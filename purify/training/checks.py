@@ -47,7 +47,7 @@ def check_digests(
         _same("tokenizer", found["tokenizer_digest"], tokenizer, dataset, config, "was made with")
     if "template" not in config.allow and template is not None:
         _same("template", found["template_digest"], template, dataset, config, "was rendered with")
-    if "policy" not in config.allow and dataset.scored and config.algorithm not in ("sft", "rft", "dpo"):
+    if "policy" not in config.allow and dataset.scored and config.algorithm not in ("sft", "rft", "awr", "dpo"):
         _same("policy", found["revision"], revision, dataset, config, "was scored with")
 
 

@@ -91,7 +91,10 @@ class MachineConfig(BaseModel):
     dtype: DtypeName | None = Field(
         default=None, description="Of the passes (default: bfloat16 on CUDA, float32 elsewhere)."
     )
-    param_dtype: DtypeName = Field(default="float32", description="Of the trained weights and of the optimizer.")
+    param_dtype: Literal["float32", "bfloat16"] = Field(
+        default="float32",
+        description="Of the trained weights and of the optimizer; bfloat16 drops updates below 1/256 of a weight.",
+    )
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1.")
     activation_checkpointing: bool = Field(default=False, description="Compute activations twice to hold fewer.")
     compile: bool = Field(default=False, description="Compile the layers with torch.compile.")
@@ -103,7 +106,7 @@ class TrainConfig(MachineConfig, OptimizerConfig, LossConfig):
 
     model: str = Field(min_length=1, description="Hugging Face name or folder of the policy to train.")
     revision: str | None = Field(default=None, description="Branch, tag or commit of a model on the hub.")
-    seed: int = Field(default=0, description="Of the order of the trajectories, and of new LoRA weights.")
+    seed: int = Field(default=0, ge=0, description="Of the order of the trajectories, and of new LoRA weights.")
     allow: tuple[Allowance, ...] = Field(
         default=(), description="Train although the data is unscored, or scored by another policy, and so on."
     )
@@ -139,6 +142,7 @@ class TrainConfig(MachineConfig, OptimizerConfig, LossConfig):
             (self.correction == "mask", ("correction_low",)),
             (self.kl_coef > 0, ("kl",)),
             (self.kl_coef > 0 or self.algorithm == "dpo", ("reference",)),
+            (self.lora is None, ("param_dtype",)),
             ("constant" in (self.aggregation, _AGGREGATED.get(self.algorithm)), ("constant_length",)),
         ):
             if not condition and (idle := sorted(given & set(names))):
@@ -163,6 +167,7 @@ _READ_WITH: dict[str, tuple[str, ...]] = {
     "aggregation": (*_PROPORTIONAL, "awr", "rft", "sft"),
     "spare_grafts": _PROPORTIONAL,
     "penalty_after_failure": _PROPORTIONAL,
+    "mask_failed": (*_PROPORTIONAL, "oapl", "awr", "rft", "sft"),
     "correction": (*_PROPORTIONAL, "oapl"),
     "keep_zero_variance": (*_PROPORTIONAL, "awr"),
 }
@@ -175,4 +180,5 @@ _NEEDED = {
     "kl": "add kl_coef",
     "reference": "add kl_coef",
     "constant_length": "add aggregation constant",
+    "param_dtype": "leave lora out, whose weights are float32",
 }

@@ -1,6 +1,6 @@
 """One update: packs forward and backward, one step of the optimizer, and what there is to say of it.
 
-    loss = sum over packs of aggregate(w_t (loss_t + c KL_t))
+    loss = sum over packs of aggregate(w_t loss_t + c KL_t)
 
 `aggregate` divides by the whole update's normaliser, so that the sum over packs and processes is the loss of the batch.
 """
@@ -38,6 +38,9 @@ class _Sums:
     entropy: float = 0.0
     tokens: int = 0
     diagnostics: list[Diagnostics] = field(default_factory=list)
+    problem: str | None = None
+    """The first pack whose loss is not a number. The others are gone through all the same: under FSDP every pass is a
+    meeting of all processes."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +62,14 @@ class Loop:
         started = time.perf_counter()
         update = new_update(units, self.data, self.config)
         packs = packs_of(units, self.data.examples.lengths, self.config.pack_tokens, self.world.size)[self.world.rank]
-        sums, problem = _Sums(), None
-        try:
-            with self._memory(packs):
-                for members in packs:
-                    self._accumulate(state, [index for unit in members for index in unit], update, sums)
-        except PurifyError as error:
-            problem = error
-        if self.world.agree(problem is not None):
+        sums = _Sums()
+        # A process without memory leaves at once, and torchrun ends the others: it could not keep them company.
+        with self._memory(packs):
+            for members in packs:
+                self._accumulate(state, [index for unit in members for index in unit], update, sums)
+        if self.world.agree(sums.problem is not None):
             state.optimizer.zero_grad()
-            raise problem or PurifyError("another process stopped; its message says why")
+            raise PurifyError(sums.problem or "another process stopped; its message says why")
         with self._memory(packs):
             norm, rate = self._step(state, units)
         return self._metrics(update, sums, norm, rate, epoch, time.perf_counter() - started)
@@ -104,8 +105,8 @@ class Loop:
         scores = state.policy(inputs.pack, inputs.at, inputs.temperature, entropy=True)
         tokens = _tokens(inputs, scores.logprobs)
         loss, diagnostics = pack_loss(tokens, inputs.mu, self.config, update.norm)
-        if not torch.isfinite(loss):
-            raise PurifyError(f"the loss is {loss.item()}, in {self._named([tuple(members)])}; {_MEND_NAN}")
+        if sums.problem is None and not torch.isfinite(loss):
+            sums.problem = f"the loss is {loss.item()}, in {self._named([tuple(members)])}; {_MEND_NAN}"
         # FSDP averages gradients over the processes; the loss is a sum over them.
         state.scaler.scale(loss * self.world.size).backward()
         sums.loss += loss.item()

@@ -70,5 +70,5 @@ def _drop_after(path: Path, step: int) -> None:
             break
         if number > step:
             break
-        kept.append(line)
+        kept.append(line.rstrip(b"\n") + b"\n")
     path.write_bytes(b"".join(kept))

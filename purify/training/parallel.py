@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.distributed as dist
@@ -58,6 +58,10 @@ def open_world(device: str) -> Iterator[World]:
     size, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
     cuda = torch.cuda.is_available()
     kind = ("cuda" if cuda else "cpu") if device == "auto" else device
+    try:
+        torch.device(kind)
+    except RuntimeError:
+        raise PurifyError(f"--device {device}: no such device; give auto, cpu, cuda or cuda:1") from None
     if kind.startswith("cuda") and not cuda:
         raise PurifyError(f"--device {device}: this torch sees no CUDA device; use --device cpu")
     if size == 1:
@@ -84,4 +88,5 @@ def shard(policy: Policy, world: World) -> None:
     casts = MixedPrecisionPolicy(param_dtype=policy.compute_dtype, reduce_dtype=torch.float32)
     for layer in policy.base.get_decoder().layers:
         fully_shard(layer, mesh=mesh, mp_policy=casts)
-    fully_shard(policy, mesh=mesh, mp_policy=casts)
+    # Its inputs are ids, and temperatures that half precision would round.
+    fully_shard(policy, mesh=mesh, mp_policy=replace(casts, cast_forward_inputs=False))

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from purify.datasets import Dataset
 from purify.errors import PurifyError
+from purify.lm.sequences import sequences
 from purify.training.advantages import advantages
 from purify.training.batches import Unit
 from purify.training.checks import check_unresolved
@@ -142,7 +143,9 @@ def _batches(
             fits = _fitting(batch, limits, left)
             fits &= np.repeat(fits.reshape(-1, 2).all(axis=1), 2)
         else:
-            batch = examples_of(chosen, rows.tolist())
+            whole = ~sequences(chosen).missing
+            left["without_ids"] += int((~whole).sum())
+            batch = examples_of(chosen.filter(pa.array(whole)), rows[whole].tolist())
             if "unscored" in config.allow:
                 batch = _with_sampled(batch)
             fits = _fitting(batch, limits, left)
@@ -159,7 +162,7 @@ def _fitting(batch: pa.RecordBatch, limits: Limits, left: Counter[str]) -> npt.N
     lengths, tokens = (np.asarray(pc.list_value_length(batch.column(name))) for name in ("ids", "at"))
     # A token without context has no log-prob; a row whose prompt is empty begins with one.
     headless = np.array(
-        [bool(tokens[at]) and batch.column("at")[at].values[0].as_py() == 0 for at in range(len(batch))]
+        [bool(tokens[at]) and batch.column("at")[at].values[0].as_py() == 0 for at in range(len(batch))], dtype=bool
     )
     empty = (tokens == 0) | headless
     long = np.zeros(len(batch), dtype=bool) if limits.max_length is None else lengths > limits.max_length

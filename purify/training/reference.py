@@ -18,6 +18,8 @@ from purify.training.examples import Examples
 from purify.training.parallel import World
 
 REFERENCE_FILE = "reference.npy"
+_WINDOW = 4096
+"""Examples that are packed together: filling packs takes the square of it."""
 
 
 class Reference:
@@ -48,7 +50,11 @@ def find_reference(
     world.barrier()
     values = np.lib.format.open_memmap(path, "r+")
     offsets = np.concatenate([[0], np.cumsum(examples.tokens)])
-    packs = fill(examples.lengths.tolist(), pack_tokens)
+    packs = [
+        [first + place for place in members]
+        for first in range(0, len(examples), _WINDOW)
+        for members in fill(examples.lengths[first : first + _WINDOW].tolist(), pack_tokens)
+    ]
     rounds = -(-len(packs) // world.size)
     with policy.as_reference():
         for number in range(rounds):

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from itertools import islice
+from math import cos, pi
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,7 +33,7 @@ from purify.lm.policy import Policy
 from purify.training.batches import updates_in, updates_of
 from purify.training.checkpoints import step_of
 from purify.training.checks import check_dataset, check_digests
-from purify.training.config import TrainConfig
+from purify.training.config import OptimizerConfig, TrainConfig
 from purify.training.flops import shape_of
 from purify.training.loop import Loop
 from purify.training.lora import add_lora
@@ -154,11 +156,24 @@ def _total(config: TrainConfig, units: int) -> int:
     return config.updates or config.epochs * updates_in(units, config.batch_size)
 
 
+def rate_after(config: OptimizerConfig, total: int, done: int) -> float:
+    """The learning rate after `done` of `total` updates, as a share of the full one.
+
+    The first update of a warm-up learns, too: transformers' schedules begin at 0, where a run of one update is none.
+    """
+    if done < config.warmup:
+        return (done + 1) / config.warmup
+    past = min(1.0, (done - config.warmup) / max(1, total - config.warmup))
+    return {"constant": 1.0, "linear": 1 - past, "cosine": (1 + cos(pi * past)) / 2}[config.schedule]
+
+
 def _load(config: TrainConfig, checkpoint: Path | None, world: World) -> tuple[Policy, torch.dtype]:
     """The policy, ready to be trained, and the type that the model's own weights have."""
     from transformers import AutoConfig
 
     compute = config.dtype or ("bfloat16" if world.device.type == "cuda" else "float32")
+    if config.lora is None and config.param_dtype == "bfloat16" != compute:
+        raise PurifyError(f"--param-dtype bfloat16: passes in {compute} need float32 weights; add --dtype bfloat16")
     whole = checkpoint is not None and config.lora is None
     policy = load_policy(
         str(checkpoint) if whole else config.model,
@@ -233,8 +248,6 @@ def _scored_by(dataset: Dataset, revision: str | None) -> bool:
 
 def _new_state(policy: Policy, config: TrainConfig, units: int, world: World) -> TrainerState:
     """Optimizer and schedule of a policy, which is sharded here if there are several processes."""
-    from transformers import get_scheduler
-
     shard(policy, world)
     optimizer = torch.optim.AdamW(
         [parameter for parameter in policy.parameters() if parameter.requires_grad],
@@ -243,8 +256,7 @@ def _new_state(policy: Policy, config: TrainConfig, units: int, world: World) ->
         weight_decay=config.weight_decay,
         fused=True,
     )
-    name = "constant_with_warmup" if config.schedule == "constant" else config.schedule
-    schedule = get_scheduler(name, optimizer, num_warmup_steps=config.warmup, num_training_steps=_total(config, units))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(rate_after, config, _total(config, units)))
     scaler = torch.amp.GradScaler(world.device.type, enabled=policy.compute_dtype == torch.float16)
     torch.manual_seed(config.seed)
     return TrainerState(policy, optimizer, schedule, scaler)

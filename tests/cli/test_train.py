@@ -32,6 +32,7 @@ def test_a_run_says_what_it_did(folder: Path) -> None:
     assert "4 updates, last checkpoint" in shown and "checkpoints/step-000004" in shown
     assert "16 trajectories in 4 groups" in shown
     assert "last update: loss" in shown and "metrics.jsonl" in shown
+    assert "the warm-up was not over: it takes 20 updates (--warmup)" in shown
     # A second run needs a word.
     with pytest.raises(PurifyError, match="already holds a run; add --overwrite"):
         invoke(folder, "--batch-size", "8")

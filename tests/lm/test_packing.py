@@ -57,6 +57,20 @@ def test_sequences_of_a_table() -> None:
     assert len(sequences(to_table([])).ids) == 0
 
 
+def test_a_hole_in_the_ids_makes_a_row_incomplete() -> None:
+    turn = step(call("x"), reasoning_ids=[10], action_ids=[11], observation_ids=[12])
+    unseen = turn.model_copy(update={"observation": turn.observation.model_copy(update={"token_ids": None})})
+    joined = turn.model_copy(update={"action": turn.action.model_copy(update={"token_ids": None, "logprobs": None})})
+    rows = [
+        trajectory(turn, turn, prompt_ids=[1]),
+        trajectory(unseen, turn, prompt_ids=[1]),
+        trajectory(turn, unseen, prompt_ids=[1]),  # nothing was written after it
+        trajectory(joined, turn, prompt_ids=[1]),  # all ids are on one side
+        trajectory(turn),
+    ]
+    assert sequences(to_table(rows)).missing.tolist() == [False, True, False, False, True]
+
+
 def test_sampled_logprobs_are_in_the_order_of_the_tokens() -> None:
     known = step(call("x"), reasoning_ids=[10, 11], action_ids=[12], observation_ids=[13])
     unknown = known.model_copy(update={"action": known.action.model_copy(update={"logprobs": None})})

@@ -161,6 +161,18 @@ def test_a_model_with_a_sliding_window(tmp_path: Path, rows: list[Any]) -> None:
         torch.testing.assert_close(found, plain(model, rows, 1.0)[0], atol=1e-5, rtol=1e-5)
 
 
+def test_under_autocast_attention_is_in_its_precision() -> None:
+    """Norms and rotations leave query and key in float32, for which CUDA has no variable-length kernel."""
+    import torch
+
+    from purify.lm.attention import alike
+
+    mixed = [torch.ones(1, dtype=kind) for kind in (torch.float32, torch.float32, torch.bfloat16)]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert [value.dtype for value in alike(*mixed)] == [torch.bfloat16] * 3
+    assert alike(mixed[0])[0] is mixed[0]
+
+
 def test_what_is_no_causal_language_model_is_refused(tmp_path: Path) -> None:
     from transformers import BertConfig, BertForMaskedLM
 

@@ -24,6 +24,15 @@ def test_what_came_after_the_checkpoint_is_dropped(tmp_path: Path) -> None:
     ]
 
 
+def test_a_line_that_lost_its_end_is_ended(tmp_path: Path) -> None:
+    from purify.training.metrics import METRICS, MetricsWriter, read_metrics
+
+    (tmp_path / METRICS).write_bytes(b'{"step":1}\n{"step":2}')
+    with MetricsWriter(tmp_path, 2) as writer:
+        writer.write(3, {"loss": 9.0})
+    assert read_metrics(tmp_path) == [{"step": 1}, {"step": 2}, {"step": 3, "loss": 9.0}]
+
+
 def test_tensorboard_has_the_same_numbers(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -25,9 +25,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def train(folder: Path, out: str, processes: int, *more: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+def train(
+    folder: Path, out: str, processes: int, *more: str, check: bool = True, source: str = "scored"
+) -> subprocess.CompletedProcess[str]:
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    command = [*(launch if processes > 1 else [sys.executable]), "-m", "purify.train", "scored", "-o", out]
+    command = [*(launch if processes > 1 else [sys.executable]), "-m", "purify.train", source, "-o", out]
     paths = os.pathsep.join([str(ROOT), str(ROOT / "cli"), str(ROOT / "schemas")])
     done = subprocess.run(
         [*command, "--model", "model", *OPTIONS, *more],
@@ -79,6 +81,26 @@ def test_two_processes_go_on_with_what_one_began(folder: Path) -> None:
     shutil.rmtree(folder / "begun/checkpoints/step-000004")
     train(folder, "begun", 2, "--save-every", "2", "--resume")
     assert_same(result(folder, "whole"), result(folder, "begun"))
+
+
+def test_a_loss_that_is_no_number_in_one_process_stops_all(folder: Path) -> None:
+    rows = with_scores(draw_rows(), folder / "model")
+    scores = rows[0].scores
+    assert scores is not None and scores.logprobs is not None
+    scores = scores.model_copy(update={"logprobs": [-1000.0] * len(scores.logprobs)})
+    write(folder / "scored-wrong", [rows[0].model_copy(update={"scores": scores, "reward": 0.0}), *rows[1:]])
+    done = train(folder, "nan", 2, "--pack-tokens", "64", check=False, source="scored-wrong")
+    assert done.returncode != 0
+    assert "purify: the loss is inf, in the pack of rows 0" in done.stderr
+
+
+def test_half_precision_keeps_temperatures_whole(folder: Path) -> None:
+    rows = with_scores(draw_rows(), folder / "model", temperature=0.3)  # half precision has 0.3008
+    write(folder / "cold", rows)
+    for processes in (1, 2):
+        train(folder, f"cold-{processes}", processes, "--dtype", "bfloat16", "--algorithm", "dapo", source="cold")
+    one, two = (result(folder, f"cold-{processes}")[1][0] for processes in (1, 2))
+    assert two["entropy"] == pytest.approx(one["entropy"], abs=2e-3)
 
 
 def test_a_problem_in_one_process_stops_all(folder: Path) -> None:

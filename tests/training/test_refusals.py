@@ -93,6 +93,8 @@ def test_another_policy_tokenizer_or_template(
     with pytest.raises(PurifyError, match=f"{told}.*--allow {name}"):
         run(tmp_path, strange, model)
     assert run(tmp_path, strange, model, allow=name).updates == 1
+    if name == "policy":  # what reads no scores does not care whose they are
+        assert run(tmp_path, strange, model, algorithm="awr", overwrite=True).updates == 1
 
 
 def test_ids_outside_the_vocabulary(tmp_path: Path, rows: list[Trajectory], model: Path) -> None:
@@ -148,6 +150,14 @@ def test_no_ids(tmp_path: Path, rows: list[Trajectory], model: Path) -> None:
     textual = [row.model_copy(update={"prompt_token_ids": None, "steps": [], "scores": None}) for row in rows]
     with pytest.raises(PurifyError, match=r"no trajectory is left to train on .*16 without ids"):
         run(tmp_path, textual, model, algorithm="sft")
+
+
+def test_ids_with_a_hole(tmp_path: Path, rows: list[Trajectory], model: Path) -> None:
+    first = rows[0].steps[0]
+    unseen = first.model_copy(update={"observation": first.observation.model_copy(update={"token_ids": None})})
+    holed = rows[0].model_copy(update={"steps": [unseen, *rows[0].steps[1:]]})
+    report = run(tmp_path, [holed, *rows[1:]], model, algorithm="sft", batch_size=16)
+    assert report.counts["without_ids"] == 1 and report.last["trajectories"] == 15
 
 
 def test_dpo_learns_from_edits(tmp_path: Path, rows: list[Trajectory], model: Path) -> None:
@@ -226,7 +236,8 @@ except PurifyError as error:
     done = subprocess.run(
         [sys.executable, "-c", code, str(model)],
         cwd=tmp_path,
-        env=ENVIRONMENT,
+        # No large piece from what was freed before, nor from the 64 MiB that each thread reserves.
+        env={**ENVIRONMENT, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -266,6 +277,10 @@ def test_checkpoints_of_another_kind(tmp_path: Path, rows: list[Trajectory], mod
         run(tmp_path, rows, tmp_path / "nothing")
     with pytest.raises(PurifyError, match="--lora-targets nowhere"):
         run(tmp_path, rows, model, lora=4, lora_targets="nowhere")
+    with pytest.raises(PurifyError, match="--device gpu: no such device; give auto, cpu"):
+        run(tmp_path, rows, model, device="gpu")
+    with pytest.raises(PurifyError, match="--param-dtype bfloat16: passes in float32 need float32 weights"):
+        run(tmp_path, rows, model, dtype="float32", param_dtype="bfloat16")
 
 
 def test_options_without_a_reader() -> None:
@@ -281,6 +296,10 @@ def test_options_without_a_reader() -> None:
     refused("kl is not read with these options: add kl_coef", kl="k1")
     refused("constant_length is not read with these options: add aggregation constant", constant_length=3)
     refused("correction_low is not below correction_cap", correction="mask", correction_low=3)
+    refused("mask_failed is read only with", algorithm="dpo", mask_failed="all")
+    refused("param_dtype is not read with these options: leave lora out", lora=4, param_dtype="bfloat16")
+    refused("greater than or equal to 0", seed=-1)
+    refused("'float32' or 'bfloat16'", param_dtype="float16")  # what GradScaler cannot unscale
     refused("updates and epochs both say when to stop", updates=3, epochs=2)
     refused("dual_clip is read only with grpo, dr_grpo, dapo; not with gspo", algorithm="gspo", dual_clip=3)
     refused("clip_low is read only with", algorithm="cispo", clip_low=0.1)

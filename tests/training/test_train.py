@@ -215,6 +215,23 @@ def test_compiled_layers_are_compiled_once(tmp_path: Path, model: Path, scored: 
     assert [line["loss"] for line in metrics(tmp_path / "compiled")] == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", [0.5, 1, 1, 1, 1, 1]),
+        ("linear", [0.5, 1, 1, 0.75, 0.5, 0.25]),
+        ("cosine", [0.5, 1, 1, 0.853553, 0.5, 0.146447]),
+    ],
+)
+def test_every_update_has_a_learning_rate(schedule: Any, expected: list[float]) -> None:
+    from purify.training.config import OptimizerConfig
+    from purify.training.stage import rate_after
+
+    config = OptimizerConfig(schedule=schedule, warmup=2)
+    assert [rate_after(config, 6, done) for done in range(6)] == pytest.approx(expected, abs=1e-6)
+    assert rate_after(OptimizerConfig(), 1, 0) == 0.05  # the usual warm-up, in a run of one update
+
+
 def test_a_kl_to_the_first_policy_needs_no_second_model(tmp_path: Path, model: Path, scored: Path) -> None:
     """The scores are the reference; naming the same model as one gives the same run, from a pass of its own."""
     run(scored, tmp_path / "scores", options(model, kl_coef=0.5))

@@ -53,15 +53,20 @@ def test_grpo() -> None:
 
 
 def test_gspo() -> None:
+    import torch
+
     from purify.training.losses.gspo import gspo
 
     # Trajectory 0: exp((log 1.5 + log 0.5) / 2) = sqrt(0.75) = 0.866, inside the clip; 1: 1.6, free for A < 0.
     s = 0.75**0.5
     given = tokens()
-    # Each token of trajectory 0 has the loss -2 s, and s has the derivative s / 2 by either log-prob: -2 s in all.
+    # s has the derivative s / 2 by either log-prob and stands in two losses: -2 s in all, as s_t has by its own.
     check(gspo(given, clip_low=0.2, clip_high=0.28), given, [-2 * s, -2 * s, 1.6], [-2 * s, -2 * s, 1.6])
     given = tokens()
-    check(gspo(given, clip_low=0.2, clip_high=0.28)[:1], given, [-2 * s], [-s, -s, 0])
+    check(gspo(given, clip_low=0.2, clip_high=0.28)[:1], given, [-2 * s], [-2 * s, 0, 0])
+    # A token whose advantage was taken away, a graft for instance, is not moved by the others.
+    given = tokens(advantages=torch.tensor([0.0, 2.0, -1.0]))
+    check(gspo(given, clip_low=0.2, clip_high=0.28), given, [0, -2 * s, 1.6], [0, -2 * s, 1.6])
     given = tokens(advantages=-tokens().advantages)
     # Negative now, and 0.866 is below 1 - 0.1: clipped to 0.9. Positive with 1.6: clipped to 1.28.
     check(gspo(given, clip_low=0.1, clip_high=0.28), given, [1.8, 1.8, -1.28], [0, 0, 0])
