@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hypothesis.strategies as st
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 
 from purify.lm.sequences import ACTION, OBSERVATION, PROMPT, REASONING, sampled_logprobs, sequences
 from purify_schemas import to_table
@@ -17,6 +17,7 @@ def test_first_fit_of_the_longest_first() -> None:
     assert fill([3, 9, 5, 2, 20, 5], 10) == [[4], [1], [2, 5], [0, 3]]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 30), max_size=40), st.integers(1, 40))
 def test_every_sequence_is_in_one_pack_and_fits(lengths: list[int], capacity: int) -> None:
     from purify.lm.packing import fill

@@ -7,7 +7,7 @@ from random import Random
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from purify.training.advantages import advantages
@@ -56,6 +56,7 @@ def test_optimal() -> None:
     )
 
 
+@settings(deadline=None)
 @given(
     rows=st.lists(st.tuples(st.sampled_from("ab"), st.none() | st.floats(0.01, 0.99)), min_size=1, max_size=12),
     kind=st.sampled_from(["mean_std", "mean", "leave_one_out", "optimal"]),
