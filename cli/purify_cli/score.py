@@ -49,7 +49,7 @@ def _print_rows(dataset: Dataset) -> None:
     counts = dataset.manifest.counts
     say(f"{counts.get('rows_scored', 0):,} rows scored, {counts.get('tokens_scored', 0):,} model tokens")
     if left := counts.get("rows_not_scored", 0):
-        reasons = ", ".join(f"{said} {n:,}" for name, said in _PROBLEMS.items() if (n := counts.get(f"problem_{name}")))
+        reasons = ", ".join(f"{n:,} {said}" for name, said in _PROBLEMS.items() if (n := counts.get(f"problem_{name}")))
         warn(f"{left:,} rows could not be scored ({reasons}); each says why in `scores.problem`")
     if rendered := counts.get("rows_rendered", 0):
         by_template = counts.get("rendered_by_template", 0)

@@ -11,9 +11,7 @@ from purify_schemas import Call, Message
 
 def as_openai(message: Message, *, arguments_as_text: bool = False) -> dict[str, Any]:
     """A message of ours as chat templates take it: most write a call's arguments themselves, from an object."""
-    known: dict[str, Any] = {"role": message.role, "content": message.content or ""}
-    if message.parts is not None:
-        known["content"] = json.loads(message.parts)
+    known: dict[str, Any] = {"role": message.role, "content": text_of(message)}
     if message.name is not None:
         known["name"] = message.name
     if message.tool_calls is not None:
@@ -21,6 +19,15 @@ def as_openai(message: Message, *, arguments_as_text: bool = False) -> dict[str,
     if message.call_id is not None:
         known["tool_call_id"] = message.call_id
     return known
+
+
+def text_of(message: Message) -> str:
+    """The text of a message. Raises `PurifyError` if it holds an image or the like, for which there are no ids."""
+    for part in json.loads(message.parts or "[]"):
+        known = part if isinstance(part, dict) else {}
+        if not isinstance(known.get("text", known.get("refusal")), str):
+            raise PurifyError(f"a {message.role} message holds a part of type {known.get('type')}; only text has ids")
+    return message.content or ""
 
 
 def as_call(call: Call, id: str, *, as_text: bool = False) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from purify.chat.as_openai import text_of
 from purify.chat.segments import decode, split_ids
 from purify.chat.template import ChatTemplate
 from purify.chat.turn import GeneratedTurn
@@ -119,13 +120,13 @@ class Renderer:
         messages = step.observation.messages
         ids: list[int] = []
         if not last:
-            results = [message.content or "" for message in messages if message.role in _RESULT_ROLES]
+            results = [text_of(message) for message in messages if message.role in _RESULT_ROLES]
             said = [message for message in messages if message.role not in _RESULT_ROLES]
             ids = template.between(step.calls, results, said, ended=True)
         return step.model_copy(update={"observation": Observation(token_ids=ids, messages=messages)})
 
     def _encode(self, text: str) -> list[int]:
-        return list(self._tokenizer.encode(text, add_special_tokens=False))
+        return list(self._tokenizer.encode(text, add_special_tokens=False, verbose=False))
 
 
 def _is_raw(step: Step) -> bool:

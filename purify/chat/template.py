@@ -178,7 +178,7 @@ class ChatTemplate:
         return str(rendered)
 
     def _encode(self, text: str) -> list[int]:
-        return list(self._tokenizer.encode(text, add_special_tokens=False))
+        return list(self._tokenizer.encode(text, add_special_tokens=False, verbose=False))
 
     def _encode_apart(self, text: str, results: Sequence[str]) -> list[int]:
         """Encode what the template wrote as it is, and each result in its place as mere text."""

@@ -36,13 +36,14 @@ class _Pass:
         similarity = load_similarity(self.config)
         ratios = None if self.scored is None else log_ratios(self.scored, self.dataset.manifest.shards.index(shard))
         for table in row_groups(self.dataset.path / shard.path):
+            rows = range(sink.rows, sink.rows + len(table))
             purified, counts = purify_table(
                 table,
                 self.config,
                 similarity,
                 parent_digest=self.dataset.manifest.digest,
                 group_means=self.means,
-                log_ratios=ratios,
+                log_ratios=None if ratios is None else [ratios.get(row, {}) for row in rows],
             )
             sink.write_group(purified, records=len(table))
             sink.counts.update(counts)

@@ -1,8 +1,8 @@
 """Importance ratios of edits, from a scored dataset that descends from the one being cleaned.
 
 Cleaning and scoring keep shards and rows in place, so shard n of the scored dataset speaks of the rows in shard n of
-the raw one; one shard's ratios are in memory at a time. Within it the join is on the raw trajectory's id and the raw
-step numbers, which no option of the pass changes.
+the raw one; one shard's ratios are in memory at a time. Within it the join is on the row and the raw step numbers,
+which no option of the pass changes; a trajectory_id may occur twice.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from purify.saar.gates import EditKey
 _EDIT = "provenance.edits.list.element"
 _SCORE = "scores.edits.list.element"
 _LEAVES = [
-    "provenance.parent_id",
     f"{_EDIT}.accepted",
     f"{_EDIT}.reasoning_from",
     f"{_EDIT}.raw_steps.list.element",
@@ -52,14 +51,14 @@ def check_scored(dataset: Dataset, config: SaarConfig, scored: Dataset | None) -
         raise PurifyError(f"{scored.path}: its shards are not cut as those of {dataset.path}; score it again")
 
 
-def log_ratios(scored: Dataset, shard: int) -> dict[str, dict[EditKey, float]]:
-    """Of one shard: trajectory_id of the raw row -> each of its scored edits -> its log-ratio."""
+def log_ratios(scored: Dataset, shard: int) -> dict[int, dict[EditKey, float]]:
+    """Of one shard: row -> each of its scored edits -> its log-ratio."""
     entry = scored.manifest.shards[shard]
     scored.check_shard(entry)
-    found: dict[str, dict[EditKey, float]] = defaultdict(dict)
+    found: dict[int, dict[EditKey, float]] = defaultdict(dict)
+    start = 0
     for table in row_groups(scored.path / entry.path, _LEAVES):
         provenance, scores = (table.column(name).combine_chunks() for name in ("provenance", "scores"))
-        ids = pc.struct_field(provenance, "parent_id").to_pylist()
         edits = pc.struct_field(provenance, "edits").to_pylist()
         offsets, flat = flat_list(pc.struct_field(scores, "edits"))
         measured = flat.to_pylist()
@@ -67,5 +66,6 @@ def log_ratios(scored: Dataset, shard: int) -> dict[str, dict[EditKey, float]]:
             made = {tuple(edit["raw_steps"]): edit["reasoning_from"] for edit in edits[row] if edit["accepted"]}
             for score in measured[offsets[row] : offsets[row + 1]]:
                 steps = tuple(score["raw_steps"])
-                found[ids[row]][EditKey(steps, made.get(steps))] = score["log_ratio"]
+                found[start + row][EditKey(steps, made.get(steps))] = score["log_ratio"]
+        start += len(table)
     return dict(found)

@@ -8,6 +8,7 @@ beside them. Evaluated again with the same options, nothing is sampled twice.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from typing import NamedTuple
 from purify.datasets import Dataset, Progress, WriteMode
 from purify.datasets.dataset import MANIFEST, PARTIAL
 from purify.datasets.sink import write_atomically
+from purify.datasets.stage import only_writer
 from purify.digests import digest
 from purify.engines.loading import check_model, load_tokenizer
 from purify.errors import PurifyError
@@ -23,8 +25,10 @@ from purify.evaluating.metrics import measure
 from purify.evaluating.report import Evaluation
 from purify.generating import generate
 from purify.generating.config import GenerateConfig
+from purify.generating.journal import read_journal
 from purify.generating.policy import identity_of, recorded
 from purify.tasks import Task, read_tasks
+from purify_schemas import PURIFIED_SCHEMA, RAW_SCHEMA
 
 REPORT = "evaluation.json"
 
@@ -114,6 +118,8 @@ def _default(run: Path | None, tasks: Path, arm: _Arm) -> Path:
 
 def _agree(folder: Path, arm: _Arm) -> None:
     """Rollouts of one folder come from one policy, task file and set of options. Raises `PurifyError` if not."""
+    if folder.exists() and not folder.is_dir():
+        raise PurifyError(f"{folder}: is a file; name a directory")
     noted = folder / f"{arm.name}.identity"
     if not noted.exists():
         if (folder / arm.name).exists() or (folder / MANIFEST).exists():
@@ -121,9 +127,21 @@ def _agree(folder: Path, arm: _Arm) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(noted, arm.identity.encode())
     elif noted.read_text() != arm.identity:
-        raise PurifyError(
-            f"{folder}: its {arm.name} are of another policy, other tasks or other options; choose another directory"
-        )
+        with only_writer(folder / arm.name):
+            if _holds_rollouts(folder / arm.name, arm.config):
+                raise PurifyError(
+                    f"{folder}: its {arm.name} are of another policy, other tasks or other options; "
+                    "choose another directory"
+                )
+            # An attempt that failed before its first trajectory binds nobody.
+            shutil.rmtree(folder / arm.name / PARTIAL, ignore_errors=True)
+            write_atomically(noted, arm.identity.encode())
+
+
+def _holds_rollouts(out: Path, config: GenerateConfig) -> bool:
+    """Whether anything was sampled there, be it unfinished."""
+    schema = PURIFIED_SCHEMA if config.saar else RAW_SCHEMA
+    return (out / MANIFEST).is_file() or bool(read_journal(out / PARTIAL / "journal", schema))
 
 
 def _sampled(arm: _Arm, folder: Path, tasks: str | Path, concurrency: int, progress: Progress | None) -> Dataset:

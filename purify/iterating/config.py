@@ -83,11 +83,15 @@ class IterateConfig(BaseModel):
         return None if value is False else value
 
     @model_validator(mode="after")
-    def _is_edited_once(self) -> Self:
+    def _can_be_cleaned(self) -> Self:
         if self.generate.saar and self.clean is not None:
             raise ValueError(
                 "generate.saar edits while it samples, so there is nothing left to clean; add clean: false"
             )
+        if self.clean is not None and self.clean.min_importance is not None:
+            raise ValueError("clean.min_importance needs an earlier, scored purification, which no round has")
+        if self.clean is not None and self.clean.apply_to == "winners" and self.generate.group_size == 1:
+            raise ValueError("clean.apply_to winners compares rewards within a group; raise generate.group_size")
         return self
 
     def seed_of(self, stage: str, number: int | None = None) -> int:

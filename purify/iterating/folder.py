@@ -21,29 +21,53 @@ def claim(out: Path, config: IterateConfig) -> None:
     """Note the configuration in a new folder; an old one must have the same.
 
     Raises `PurifyError` if it has another, naming what differs, or if the folder holds something else. The number of
-    rounds may differ: a round does not depend on how many follow.
+    rounds may differ: a round does not depend on how many follow. So may options of a stage that no round has begun,
+    with all that follow it: what a stage refuses at its start can be mended.
     """
     if out.exists() and not out.is_dir():
         raise PurifyError(f"{out}: is a file; name a directory")
     identity = identity_of(config)
     noted = out / OPTIONS
     if noted.is_file():
-        if (before := orjson.loads(noted.read_bytes())) != identity:
+        before = orjson.loads(noted.read_bytes())
+        if before == identity:
+            return
+        if not _is_open(out, before, identity):
             raise PurifyError(
                 f"{out}: was begun with other options ({_difference(before, identity)}); "
                 "repeat those, or choose another directory"
             )
-        return
-    if out.is_dir() and (strangers := sorted({path.name for path in out.iterdir()} - {f"{OPTIONS}.tmp"})):
+    elif out.is_dir() and (strangers := sorted({path.name for path in out.iterdir()} - {f"{OPTIONS}.tmp"})):
         raise PurifyError(f"{out}: holds {strangers[0]!r}, which is no iteration's; choose an empty or new directory")
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(noted, orjson.dumps(identity, option=orjson.OPT_INDENT_2) + b"\n")
 
 
+def _is_open(out: Path, before: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Whether only options differ that nothing in `out` was made with."""
+    other = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    if any(name not in STAGES for name in other):
+        return False
+    made = [f"round-*/{_MADE[stage]}/*" for stage in STAGES[min(map(STAGES.index, other)) :]]
+    return not any(any(out.glob(files)) for files in [*made, *(["start/*"] if "evaluate" in other else [])])
+
+
+_MADE = {
+    "generate": "rollouts",
+    "clean": "purified",
+    "score": "scored",
+    "train": "run/checkpoints",
+    "evaluate": "evaluation",
+}
+"""Where in a round a stage has left something that is kept."""
+
+
 def identity_of(config: IterateConfig) -> dict[str, Any]:
     """Every option but the number of rounds, with what files and model hold in place of where they are."""
     options: dict[str, Any] = {
-        name: {option: given for option, given in value.items() if option not in _APART} if name in STAGES else value
+        name: {option: given for option, given in value.items() if not _is_apart(name, option)}
+        if name in STAGES
+        else value
         for name, value in config.model_dump(mode="json", exclude={"rounds"}).items()
         if value is not None or name not in STAGES
     }
@@ -59,6 +83,10 @@ _APART = {
     *("url", "sandbox_url", "keep", "save_every"),
 }
 """Options of a stage that say where it runs and what is kept, not what comes out; `model` is that of the rounds."""
+
+
+def _is_apart(stage: str, option: str) -> bool:
+    return option in _APART or (stage, option) == ("score", "pack_tokens")
 
 
 def _content(path: str) -> str:

@@ -79,7 +79,9 @@ def iterate(
     out = Path(out)
     claim(out, config)
     rounds = _Rounds(config, out, stages or Stages.real(), show)
-    report = IterateReport(start=rounds.evaluated("start", config.model, out / "start"), rounds=[])
+    report = IterateReport(
+        start=rounds.evaluated("start", config.model, out / "start", revision=config.revision), rounds=[]
+    )
     model = config.model
     for number in range(config.rounds):
         one, model = rounds.run(number, model)
@@ -125,14 +127,15 @@ class _Rounds:
         )
         return report, trained.checkpoint
 
-    def evaluated(self, what: str, model: str, out: Path) -> Metrics | None:
+    def evaluated(self, what: str, model: str, out: Path, *, revision: str | None = None) -> Metrics | None:
         """The figures of a policy on the held-out tasks; None where there are none. Evaluating resumes by itself."""
         if self.config.held_out is None:
             return None
         if (out / EVALUATION).is_file():
             return Evaluation.model_validate_json((out / EVALUATION).read_bytes()).rollouts
         # One seed for all rounds: they differ by their policies alone.
-        config = self.config.evaluate.model_copy(update={"seed": self.config.seed_of("evaluate")})
+        told = {"seed": self.config.seed_of("evaluate"), "revision": revision}
+        config = self.config.evaluate.model_copy(update=told)
         with self.show(f"{what}: evaluate") as progress:
             return self.stages.evaluate(model, self.config.held_out, config, out=out, progress=progress).rollouts
 
@@ -146,10 +149,12 @@ class _Rounds:
             return stage(source, out, config.model_copy(update=told), mode=mode, progress=progress)
 
     def _trained(self, what: str, data: Dataset, run: Path, config: TrainConfig) -> _Trained:
+        from purify.training.checkpoints import latest
+
         if not (run / "report.json").is_file():
             with self.show(what) as progress:
                 told = _updates(progress) if progress else None
-                self.stages.train(data.path, run, config, resume=(run / "run.json").is_file(), progress=told)
+                self.stages.train(data.path, run, config, resume=latest(run) is not None, progress=told)
         report = orjson.loads((run / "report.json").read_bytes())
         return _Trained(report["updates"], str(run / report["checkpoint"]))
 

@@ -34,22 +34,21 @@ def purify_table(
     *,
     parent_digest: str | None,
     group_means: Mapping[str, float] | None = None,
-    log_ratios: Mapping[str, Mapping[EditKey, float]] | None = None,
+    log_ratios: Sequence[Mapping[EditKey, float]] | None = None,
 ) -> tuple[pa.Table, Counter[str]]:
     """Purify a raw table (`RAW_SCHEMA`); returns the purified one (`PURIFIED_SCHEMA`) and what was done, counted.
 
-    `group_means` are the mean rewards by group_id, needed for `apply_to="winners"`; `log_ratios` those of edits by
-    trajectory_id, needed for `min_importance`.
+    `group_means` are the mean rewards by group_id, needed for `apply_to="winners"`; `log_ratios` those of the
+    edits of each row, needed for `min_importance`.
     """
     selected = _selected(table, config, group_means)
     steps = _Steps(table, config)
     candidates = np.flatnonzero(steps.rows_with_failures() & selected)
     views = [steps.view(int(row)) for row in candidates]
     if config.min_importance is not None:
-        ids = table.column("trajectory_id").take(pa.array(candidates)).to_pylist()
         views = [
-            replace(view, importance=importance_of(config, None if log_ratios is None else log_ratios.get(id, {})))
-            for view, id in zip(views, ids, strict=True)
+            replace(view, importance=importance_of(config, None if log_ratios is None else log_ratios[row]))
+            for view, row in zip(views, candidates.tolist(), strict=True)
         ]
     planned = plan(views, config, similarity)
     edits: list[Sequence[Edit]] = [()] * len(table)

@@ -71,6 +71,7 @@ class SaarConfig(SaarRule):
     min_importance: float | None = Field(
         default=None,
         gt=0,
+        allow_inf_nan=False,
         description="Refuse an edit whose importance ratio in --scored is below it (the public code's Plan B: 0.5).",
     )
 

@@ -8,7 +8,10 @@ from pydantic import Field, model_validator
 
 from purify.engines.config import EngineConfig
 
-_OF_THE_MACHINE = ("device", "max_batch", "kv_cache_gb", "gpu_memory_utilization", "tensor_parallel_size", "url")
+_OF_THE_MACHINE = (
+    *("device", "max_batch", "pack_tokens", "kv_cache_gb"),
+    *("gpu_memory_utilization", "tensor_parallel_size", "url"),
+)
 
 
 class ScoreConfig(EngineConfig):
@@ -26,6 +29,7 @@ class ScoreConfig(EngineConfig):
     temperature: float | None = Field(
         default=None,
         gt=0,
+        allow_inf_nan=False,
         description="Of the log-probs (default: each row's sampling temperature; greedy counts as 1).",
     )
     pack_tokens: int = Field(

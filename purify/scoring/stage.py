@@ -40,6 +40,7 @@ class _Run:
     progress: Progress | None
     scorer: Scorer | None = None
     scored: int = 0
+    problem: str | None = None
 
     def prepare(self, folder: Path) -> None:
         finished = list(_finished(folder))
@@ -60,9 +61,10 @@ class _Run:
             sink.write_group(scored, records=len(table))
             sink.counts.update(counts)
             self.scored += counts["rows_scored"]
-            if not self.scored and len(table) and shard == self.dataset.manifest.shards[-1]:
-                problem = next(row["problem"] for row in scored.column("scores").to_pylist())
-                raise PurifyError(f"{self.dataset.path}: no row can be scored with {self.config.model} ({problem})")
+            if len(table) and self.problem is None:
+                self.problem = scored.column("scores")[0]["problem"].as_py()
+        if self.problem and not self.scored and shard == self.dataset.manifest.shards[-1]:
+            raise PurifyError(f"{self.dataset.path}: no row can be scored with {self.config.model} ({self.problem})")
 
     def _advance(self, rows: int, tokens: int) -> None:
         if self.progress:

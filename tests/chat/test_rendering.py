@@ -29,6 +29,9 @@ NEXT = "<|im_end|>\n<|im_start|>assistant\n"
 AND_8 = f"<|im_start|>user\nAnd 8?{NEXT}"
 
 
+SEEN = Message(role="user", content="See:", parts='[{"type":"image_url","image_url":{"url":"i.png"}}]')
+
+
 def result(text: str) -> str:
     return f"\n<|im_start|>user\n<tool_response>\n{text}\n</tool_response>{NEXT}"
 
@@ -216,6 +219,8 @@ def test_a_turn_that_was_cut_off_has_no_end(tokenizer: Any) -> None:
         (None, row(turn("So"), tools='{"a": 1}'), "its tools are not a JSON list of definitions"),
         (None, row(turn("So"), tools='[{"type": "function", "function": {}}]'), "one of its tools has no name"),
         ("", row(turn("So")), "its tokenizer has no chat template"),
+        (None, row(turn("So"), messages=[SEEN]), "a user message holds a part of type image_url; only text has ids"),
+        (None, row(turn("So", CALL, said=[SEEN.model_copy(update={"role": "tool"})]), turn("ok")), "step 0: a tool"),
     ],
 )  # fmt: skip
 def test_why_a_row_cannot_be_rendered(tokenizer: Any, template: str | None, given: Trajectory, reason: str) -> None:
@@ -225,6 +230,13 @@ def test_why_a_row_cannot_be_rendered(tokenizer: Any, template: str | None, give
     with pytest.raises(PurifyError) as refused:
         Renderer(tokenizer, "tiny")(given)
     assert reason in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_parts_that_are_text_are_rendered_as_the_text(tokenizer: Any) -> None:
+    parts = json.dumps([{"type": "output_text", "text": "And 8?", "annotations": [1]}])
+    said = [Message(role="user", content="And 8?", parts=parts)]
+    rendered, _ = Renderer(tokenizer, "tiny")(row(turn("42"), turn("48"), messages=said))
+    assert "And 8?" in shown(tokenizer, rendered)[0] and "annotations" not in shown(tokenizer, rendered)[0]
 
 
 def test_definitions_without_their_wrapping_are_shown(tokenizer: Any) -> None:

@@ -80,7 +80,7 @@ def test_what_is_odd_about_rows_is_said(model: Path, tmp_path: Path) -> None:
     ):
         assert said in ended.stdout
     for warned in (
-        "1 rows could not be scored (text that cannot be rendered 1); each says why in `scores.problem`",
+        "1 rows could not be scored (1 text that cannot be rendered); each says why in `scores.problem`",
         "1 rows were sampled with another tokenizer",
         "1 rows were sampled with another chat template",
         "1 rows do not say which tokenizer made their token ids",

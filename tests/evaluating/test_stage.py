@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from purify.datasets import Dataset
+from purify.datasets.stage import only_writer
 from purify.datasets.verify import verify
 from purify.errors import PurifyError
 from purify.evaluating import EvaluateConfig, Evaluation, evaluate
@@ -149,6 +150,27 @@ def test_changed_tasks_and_changed_weights_are_noticed(model: Path, tasks: Path,
     tasks.write_text(tasks.read_text().replace('"answer": "1"', '"answer": "2"'))
     with pytest.raises(PurifyError, match="other tasks"):
         evaluate(model, tasks, options(), out=tmp_path / "out")
+
+
+def test_an_attempt_that_sampled_nothing_binds_nobody(model: Path, tasks: Path, tmp_path: Path) -> None:
+    with pytest.raises(PurifyError, match="no server answers"):
+        evaluate(model, tasks, options(engine="server", url="http://localhost:1/v1"), out=tmp_path / "out")
+    assert evaluate(model, tasks, options(), out=tmp_path / "out").rollouts.trajectories
+
+
+def test_an_attempt_that_is_under_way_is_not_taken_over(model: Path, tasks: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(PurifyError, match="no server answers"):
+        evaluate(model, tasks, options(engine="server", url="http://localhost:1/v1"), out=out)
+    before = (out / "rollouts.identity").read_text()
+    with only_writer(out / "rollouts"), pytest.raises(PurifyError, match="another run is writing here"):
+        evaluate(model, tasks, options(), out=out)
+    assert (out / "rollouts.identity").read_text() == before
+
+
+def test_a_file_where_the_folder_should_be(model: Path, tasks: Path) -> None:
+    with pytest.raises(PurifyError, match="is a file; name a directory"):
+        evaluate(model, tasks, options(), out=tasks)
 
 
 def test_a_folder_of_something_else(model: Path, tasks: Path, tmp_path: Path) -> None:

@@ -75,6 +75,8 @@ def test_seeds_differ_by_stage_and_round_and_follow_from_the_files(tmp_path: Pat
         (LEAST + "clean: 3\n", "clean: Input should be a valid dictionary or instance of SaarConfig, got 3"),
         (LEAST + "generate: {gamma: 0.3}\n", "generate: gamma is read only with saar"),
         (LEAST + "generate: {saar: true}\n", "generate.saar edits while it samples, so there is nothing left to clean"),
+        (LEAST + "clean: {min_importance: 0.5}\n", "clean.min_importance needs an earlier, scored purification"),
+        (LEAST + "clean: {apply_to: winners}\ngenerate: {group_size: 1}\n", "clean.apply_to winners compares rewards"),
         ("- model\n", "must be a mapping with at least model, tasks and rounds"),
         ("", "must be a mapping with at least model, tasks and rounds"),
         ("model: [\n", "not YAML ("),

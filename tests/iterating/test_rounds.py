@@ -18,9 +18,10 @@ from purify.datasets.verify import verify
 from purify.digests import file_sha256
 from purify.engines.loading import revision_of
 from purify.errors import PurifyError
-from purify.evaluating import evaluate, measure
+from purify.evaluating import EvaluateConfig, Evaluation, evaluate, measure
 from purify.generating import generate
 from purify.iterating import IterateConfig, IterateReport, Stages, iterate
+from purify.iterating.folder import claim
 from tests.tiny import tiny_model
 
 MADE = {"generate": "rollouts", "clean": "purified", "score": "scored", "train": "run", "evaluate": "evaluation"}
@@ -200,6 +201,18 @@ def test_another_configuration_is_refused(
         iterate(config(folder, **other), whole[0])
 
 
+def test_what_training_refuses_at_its_start_can_be_mended(folder: Path, tmp_path: Path) -> None:
+    """Nothing was trained, so nothing that is kept depends on its options; what was sampled does on others."""
+    options = {"algorithm": "sft", "warmup": 0, "updates": 1, "batch_size": 3}
+    with pytest.raises(PurifyError, match="no trajectory is left to train on"):
+        iterate(config(folder, rounds=1, train={**options, "algorithm": "rft"}), tmp_path / "out")
+    with pytest.raises(PurifyError, match=r"was begun with other options \(clean was on, now off\)"):
+        iterate(config(folder, rounds=1, clean=False, train=options), tmp_path / "out")
+    watch = Watch()
+    iterate(config(folder, rounds=1, train={**options, "allow": "unresolved"}), tmp_path / "out", show=watch)
+    assert watch.ran == ["round 0: train", "round 0: evaluate"]
+
+
 def test_changed_tasks_and_another_model_are_refused(
     folder: Path, whole: tuple[Path, IterateReport], tmp_path: Path
 ) -> None:
@@ -218,6 +231,22 @@ def test_the_same_files_elsewhere_are_the_same(folder: Path, whole: tuple[Path, 
     here = config(folder)
     generate = {**here.generate.model_dump(include=here.generate.model_fields_set - {"model"}), "max_batch": 8}
     assert iterate(config(tmp_path, generate=generate), whole[0]) == whole[1]
+
+
+def test_the_first_evaluation_is_of_the_revision_that_round_0_samples(folder: Path, tmp_path: Path) -> None:
+    class BegunError(Exception):
+        pass
+
+    def begun(model: str, tasks: str, options: EvaluateConfig, **_: Any) -> Evaluation:
+        raise BegunError(options.rollouts(model, saar=False).revision)
+
+    with pytest.raises(BegunError, match="v2"):
+        iterate(config(folder, revision="v2"), tmp_path / "out", stages=replace(Stages.real(), evaluate=begun))
+
+
+def test_less_memory_for_scoring_may_be_used_to_go_on(folder: Path, tmp_path: Path) -> None:
+    claim(tmp_path / "out", config(folder))
+    claim(tmp_path / "out", config(folder, score={"pack_tokens": 32}))
 
 
 def test_the_raw_arm_trains_on_what_was_sampled(folder: Path, tmp_path: Path) -> None:

@@ -83,12 +83,13 @@ def test_ratios_are_needed() -> None:
 
 def test_rows_and_columns_agree() -> None:
     other = failing().model_copy(update={"trajectory_id": "t1"})
-    log_ratios = {"t0": {SHALLOW: -3.0, EditKey((2, 3, 4), 2): 0.1}}
+    log_ratios: list[dict[EditKey, float]] = [{SHALLOW: -3.0, EditKey((2, 3, 4), 2): 0.1}, {}]
     table, counts = purify_table(
         to_table([failing(), other]), HALF, Difflib(), parent_digest=None, log_ratios=log_ratios
     )
     expected = [
-        purify_trajectory(row, HALF, log_ratios=log_ratios.get(row.trajectory_id, {}))[0] for row in (failing(), other)
+        purify_trajectory(row, HALF, log_ratios=known)[0]
+        for row, known in zip((failing(), other), log_ratios, strict=True)
     ]
     assert list(from_table(table)) == expected
     assert counts["edits_shallow"] == 3
@@ -142,6 +143,21 @@ def test_edits_below_the_threshold_are_refused(chain: Path, tmp_path: Path) -> N
     two = clean(chain / "raw", tmp_path / "two", config, scored=chain / "scored", workers=2)
     assert shards(two) == shards(again)
     assert shards(restore(tmp_path / "again", tmp_path / "back")) == shards(Dataset.open(chain / "raw"))
+
+
+def test_rows_of_one_id_keep_their_own_ratios(model: Path, tmp_path: Path) -> None:
+    """Dumps repeat a sample now and then; importing warns, and keeps both."""
+    shallow, deep, _ = (row.model_copy(update={"trajectory_id": "same"}) for row in rollouts(model))
+    asked_otherwise = shallow.model_copy(update={"prompt_token_ids": (shallow.prompt_token_ids or [])[3:]})
+    write_dataset(tmp_path / "raw", [shallow, deep, asked_otherwise])
+    clean(tmp_path / "raw", tmp_path / "purified")
+    scored = score(tmp_path / "purified", tmp_path / "scored", ScoreConfig(model=str(model), both=True))
+    expected = [row.scores.edits[0].log_ratio for row in scored if row.scores]
+    again = clean(tmp_path / "raw", tmp_path / "again", HALF, scored=tmp_path / "scored")
+    details = [row.provenance.edits[0].gates[-1].detail or "" for row in again if row.provenance]
+    ratios = [f"importance ratio {math.exp(value):.3g}" for value in expected]
+    assert len(set(ratios)) == 3
+    assert [detail.partition(" is")[0] for detail in details] == ratios
 
 
 def test_edits_made_in_another_way_are_unknown(chain: Path, tmp_path: Path) -> None:

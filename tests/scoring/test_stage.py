@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 
 from purify.chat.rendering import Renderer
 from purify.cleaning import clean, restore
-from purify.datasets import Dataset
+from purify.datasets import Dataset, ShardSink, Stage, run_stage
 from purify.datasets.verify import verify
 from purify.engines.loading import load_tokenizer
 from purify.errors import PurifyError
@@ -25,7 +26,7 @@ from purify.scoring.identity import identity_of
 from purify.scoring.rows import TableScorer
 from purify.scoring.scorers import Answer, Done, Request
 from purify.scoring.summary import ratios
-from purify_schemas import Observation, Segment, Trajectory, to_table
+from purify_schemas import RAW_SCHEMA, Observation, Segment, Trajectory, to_table
 from tests.scoring.rollouts import reference, rendered, rollouts, update, without_ids
 from tests.support import call, step, trajectory, write_dataset
 from tests.tiny import tiny_model
@@ -109,6 +110,37 @@ def test_nothing_that_can_be_scored_is_an_error(model: Path, tmp_path: Path) -> 
         with pytest.raises(PurifyError, match=r"no row can be scored with .* tokens, the model's context is 512\)"):
             score(tmp_path / "raw", tmp_path / "scored", config(model), mode=mode)
     assert not (tmp_path / "scored/manifest.json").exists()
+
+
+@dataclass(frozen=True)
+class _GroupEach:
+    """One row group a row."""
+
+    def __call__(self, rows: list[Trajectory], sink: ShardSink) -> None:
+        for row in rows:
+            sink.write_group(to_table([row]), records=1)
+
+
+def test_row_groups_behind_one_without_a_score_are_scored(model: Path, tmp_path: Path) -> None:
+    rows = numbered([broken(model)["the model's context is 512"], rollouts(model)[2]])
+    stage = Stage(name="import", kind="raw", schema=RAW_SCHEMA, config={}, config_digest="x", inputs=["0"])
+    run_stage(stage, [rows], _GroupEach(), tmp_path / "raw")
+    counts = score(tmp_path / "raw", tmp_path / "scored", config(model)).manifest.counts
+    assert (counts["rows_scored"], counts["rows_not_scored"]) == (1, 1)
+
+
+def test_less_memory_may_be_used_to_go_on(model: Path, tmp_path: Path) -> None:
+    """As is said where it did not suffice."""
+
+    def cut(*, total: int | None = None, units: int = 0, rows: int = 0) -> None:
+        if units:
+            raise KeyboardInterrupt
+
+    write_dataset(tmp_path / "raw", rollouts(model))
+    with pytest.raises(KeyboardInterrupt):
+        score(tmp_path / "raw", tmp_path / "scored", config(model), progress=cut)
+    scored = score(tmp_path / "raw", tmp_path / "scored", config(model, pack_tokens=32), mode="resume")
+    assert scored.manifest.counts["rows_scored"] == 3
 
 
 def test_a_dataset_without_rows(model: Path, tmp_path: Path) -> None:
