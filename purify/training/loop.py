@@ -171,8 +171,8 @@ class Loop:
         longest = max((int(self.data.examples.lengths[i]) for pack in packs for unit in pack for i in unit), default=0)
         return (
             f"out of memory: packs have up to {max(self.config.pack_tokens, longest):,} tokens (the longest trajectory "
-            f"{longest:,}); use a smaller --pack-tokens, --activation-checkpointing, --lora, or more devices; "
-            "the last checkpoint is kept, add --resume"
+            f"{longest:,}); use a smaller --pack-tokens, --activation-checkpointing or more devices; "
+            "the last checkpoint is kept, add --resume (a --lora needs less, too, and is a run of its own)"
         )
 
 

@@ -76,9 +76,10 @@ def claim(out: Path, identity: dict[str, Any], world: World, *, resume: bool, ov
 
 
 def portable(config: TrainConfig) -> TrainConfig:
-    """The options as a run names them: no path of a machine, and nothing that the numbers do not depend on."""
+    """The options as a run names them: no path of a machine, and nothing that changes numbers by more than rounding."""
     named = {name: portable_name(value) for name in ("model", "reference") if (value := getattr(config, name))}
-    machine = {"device": "auto", "keep": 2, "save_every": 50}
+    names = ("device", "keep", "save_every", "pack_tokens", "activation_checkpointing", "compile", "logits_mb")
+    machine = {name: TrainConfig.model_fields[name].default for name in names}
     return config.model_copy(update={**named, **machine})
 
 

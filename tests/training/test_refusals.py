@@ -258,7 +258,8 @@ def test_a_run_that_is_there(tmp_path: Path, rows: list[Trajectory], model: Path
         run(tmp_path, rows, model)
     with pytest.raises(PurifyError, match=r"had other options, data or weights \(learning_rate was 1e-06\)"):
         run(tmp_path, rows, model, resume=True, learning_rate=1e-5)
-    assert run(tmp_path, rows, model, resume=True).updates == 1
+    # What only says how a pass fits into memory may change, as the message of one that does not fit advises.
+    assert run(tmp_path, rows, model, resume=True, pack_tokens=64, activation_checkpointing=True).updates == 1
     (tmp_path / "run/notes.txt").write_text("mine")
     with pytest.raises(PurifyError, match=r"holds 'notes.txt', which is not a run's"):
         run(tmp_path, rows, model, overwrite=True)
