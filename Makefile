@@ -1,16 +1,17 @@
-# make demo    set up and run the main job on the shipped dump
+# make demo    set up and show what purifying does to a tiny policy; ends with an HTML report
 # make test    set up and run all tests
 # make test-vllm   the tests of the vLLM engine, with vLLM's CPU build in an environment of its own (3 GB)
 # make test-embed  the same for the embedding similarity, with torch and a small real model (2 GB)
 # make check   formatting, lints, types
 # make bench   measure (ratios within one run); not part of the tests
+# make reproduce   raw against purified over designs, algorithms and seeds: at most two hours, goes on where it was cut off
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-embed test-vllm check bench clean
+.PHONY: setup demo test test-embed test-vllm check bench reproduce clean
 
 setup: $(STAMP)
 
@@ -25,12 +26,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: setup
 	rm -rf demo
-	$(BIN)/purify import examples/demo.jsonl -o demo/rollouts \
-	    --tool-state python=stateless --tool-state lookup=stateless --tool-state book_slot=external
-	$(BIN)/purify clean demo/rollouts -o demo/purified
-	$(BIN)/purify inspect demo/purified --edited --limit 3
-	$(BIN)/purify stats demo/purified
-	$(BIN)/purify verify demo/purified --parent demo/rollouts
+	$(BIN)/purify demo -o demo
 
 test: setup
 	$(BIN)/python -m pytest -n auto -q
@@ -62,19 +58,21 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# The tiny policy: about five minutes on an idle core.
-toy/toy.json: | $(STAMP)
-	$(BIN)/purify toy -o toy
+TOY := purify/demo/toy
 
-bench: setup toy/toy.json
+bench: setup
 	$(BIN)/python -m benchmarks.clean
 	$(BIN)/python -m benchmarks.import_
 	$(BIN)/python -m benchmarks.sandbox
-	$(BIN)/python -m benchmarks.generate --model toy/model --tasks toy/held_out.jsonl
-	$(BIN)/python -m benchmarks.resumed --model toy/model --tasks toy/train.jsonl
+	$(BIN)/python -m benchmarks.generate --model $(TOY)/model --tasks $(TOY)/held_out.jsonl
+	$(BIN)/python -m benchmarks.resumed --model $(TOY)/model --tasks $(TOY)/train.jsonl
 	$(BIN)/python -m benchmarks.train
 	$(BIN)/python -m benchmarks.train_memory
-	$(BIN)/python -m benchmarks.learning --toy toy
+
+reproduce: setup
+	$(BIN)/python -m benchmarks.reproduction run --choose -o reproduction
+	$(BIN)/python -m benchmarks.reproduction run -o reproduction
+	$(BIN)/python -m benchmarks.reproduction report --results reproduction/results.parquet
 
 clean:
-	rm -rf $(VENV) $(VENV)-embed $(VENV)-vllm demo toy dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-embed $(VENV)-vllm demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from purify.importing import ImportConfig, import_dump
+from purify_cli.main import app
 
 ROOT = Path(__file__).parents[1]
 
@@ -36,7 +43,7 @@ def test_the_preset_and_the_rules_of_the_documentation_work(tmp_path: Path) -> N
     assert str(tmp_path) not in (tmp_path / "out/manifest.json").read_text()
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/formats.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/formats.md", "docs/quickstart.md"])
 def test_the_python_of_the_documents_runs(document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     import_dump(ROOT / "examples/demo.jsonl", "rollouts")
@@ -46,3 +53,65 @@ def test_the_python_of_the_documents_runs(document: str, tmp_path: Path, monkeyp
 
             purify.clean("rollouts", "purified")
         exec(compile(code, document, "exec"), {})
+
+
+DOCUMENTS = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md"))]
+
+
+def commands(document: str) -> Iterator[list[str]]:
+    """The arguments of every `purify ...` on a line of code."""
+    for line in (ROOT / document).read_text().splitlines():
+        for part in line.removeprefix("    ").split(" && ") if line.startswith("    ") else ():
+            if found := re.match(r"(?:torchrun \S+ \S+ -m purify\.(?=train )|purify )(?=[a-z])(.*)", part):
+                yield shlex.split(found.group(1).partition("  #")[0], comments=True)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_commands_in_the_documents_have_these_options(document: str) -> None:
+    group: Any = typer.main.get_command(app)
+    for name, *words in commands(document):
+        assert name in group.commands, f"{document}: purify {name}"
+        command = group.commands[name]
+        known = {spelling for each in command.params for spelling in (*each.opts, *each.secondary_opts)}
+        if words and words[0] != "[OPTIONS]":
+            used = {word.partition("=")[0] for word in words if word.startswith("-")}
+            assert used <= known | {"-h", "--help"}, f"{document}: purify {name} {' '.join(words)}"
+
+
+def test_commands_are_found() -> None:
+    assert ["stats", "rollouts/"] in commands("docs/quickstart.md")
+    assert sum(1 for document in DOCUMENTS for _ in commands(document)) > 40
+
+
+def test_the_quickstart_works_as_written(tmp_path: Path) -> None:
+    """Its first part: a dump of one's own. The second takes a model and a GPU."""
+    first = (ROOT / "docs/quickstart.md").read_text().partition("## Your own model")[0].count("\n    purify ")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    for words in [*commands("docs/quickstart.md")][:first]:
+        run = subprocess.run([sys.executable, "-m", "purify_cli", *words], cwd=tmp_path, capture_output=True, text=True)
+        assert run.returncode == 0, f"purify {shlex.join(words)}: {run.stderr}"
+    assert {path.name for path in tmp_path.iterdir()} == {"examples", "rollouts", "purified", "again"}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_lead_somewhere(document: str) -> None:
+    text = (ROOT / document).read_text()
+    headings = {
+        re.sub(r"[^\w -]", "", line).strip().lower().replace(" ", "-") for line in re.findall(r"^#+ (.*)$", text, re.M)
+    }
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith("#"):
+            assert target[1:] in headings, f"{document}: {target}"
+        elif not target.startswith("http"):
+            assert ((ROOT / document).parent / target.partition("#")[0]).exists(), f"{document}: {target}"
+
+
+def test_the_page_of_the_command_line_is_what_the_command_line_says() -> None:
+    made = subprocess.run(
+        [sys.executable, "-c", "import cli; print(cli.page(), end='')"],
+        cwd=ROOT / "docs",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert made.stdout == (ROOT / "docs/cli.md").read_text(), "run `python docs/cli.py`"

@@ -12,6 +12,7 @@ import typer
 from purify.errors import PurifyError
 from purify_cli import (
     clean,
+    demo,
     doctor,
     evaluate,
     generate,
@@ -52,6 +53,7 @@ app.command("stats")(stats.command)
 app.command("verify")(verify.command)
 app.command("schema")(schema.command)
 app.command("doctor")(doctor.command)
+app.command("demo")(demo.command)
 app.command("toy")(toy.command)
 
 

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from purify.errors import PurifyError
+from purify.yaml_files import read_yaml
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -83,14 +84,7 @@ def build(model: type[Config], file: Path | None, given: dict[str, Any]) -> Conf
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        loaded = yaml.safe_load(file.read_text())
-    except OSError as error:
-        raise PurifyError(f"{file}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PurifyError(f"{file}: not YAML ({' '.join(str(error).split())})") from None
+    loaded = read_yaml(file)
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):

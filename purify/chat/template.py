@@ -68,11 +68,6 @@ class ChatTemplate:
         """Of the vocabulary. Templates are made by the hundred where each row has tools of its own, so when asked."""
         return tokenizer_digest(self._tokenizer)
 
-    @property
-    def end_text(self) -> str:
-        """The token that closes a turn, as text."""
-        return str(self._end_text)
-
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """The ids of a conversation, up to where the assistant goes on.
 

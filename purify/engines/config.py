@@ -9,6 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 EngineName = Literal["transformers", "vllm", "server"]
 
 
+OF_THE_MACHINE = ("device", "max_batch", "kv_cache_gb", "gpu_memory_utilization", "tensor_parallel_size", "url")
+"""Options that say where an engine runs. What it samples and scores depends on them by rounding at most."""
+
+
 class EngineConfig(BaseModel):
     """Which model samples, and where it runs."""
 

@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 from purify.engines.base import EngineError, Generation, Sampling, check_room, check_scorable
 from purify.engines.config import EngineConfig
 from purify.engines.decoding import Decoder, GenerateRequest, Request, Result, ScoreRequest, Scores
-from purify.engines.loading import check_causal, context_of, load_tokenizer, local_or_hub, reason, strange_layers
+from purify.engines.loading import context_of, load_tokenizer, reason
+from purify.engines.models import load_causal
 from purify.engines.slots import Slots
 from purify.engines.stops import stop_finder
 from purify.errors import PurifyError
@@ -149,34 +150,14 @@ async def load_transformers(config: EngineConfig) -> TransformersEngine:
 def _load(config: EngineConfig) -> TransformersEngine:
     try:
         import torch
-        from transformers import AutoConfig, AutoModelForCausalLM
-        from transformers.utils import logging
+        import transformers  # noqa: F401  (missing, it is missed here)
     except ImportError:
         raise PurifyError(
             "engine transformers needs torch and transformers; "
             "install them with: pip install 'purify-trajectories[generate]'"
         ) from None
     tokenizer = load_tokenizer(config)
-    device = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    name = local_or_hub(config.model)
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        settings = AutoConfig.from_pretrained(name, revision=config.revision)
-        check_causal(config.model, settings)
-        if strange := strange_layers(settings):
-            raise PurifyError(_unfit(config.model, f"it has {strange} layers"))
-        model = AutoModelForCausalLM.from_pretrained(
-            name, revision=config.revision, dtype=config.dtype, attn_implementation="sdpa"
-        )
-        model = model.to(device).eval()
-    except PurifyError:
-        raise
-    except Exception as error:  # the loaders of the hub, of JSON and of each model raise what they like
-        raise PurifyError(f"{config.model}: the model cannot be loaded ({reason(error)})") from None
-    finally:
-        if bars:
-            logging.enable_progress_bar()
+    model = load_causal(config.model, config.revision, config.dtype, config.device, _unfit)
     max_length = context_of(config, model.config.get_text_config())
     with torch.inference_mode():
         try:
@@ -186,7 +167,7 @@ def _load(config: EngineConfig) -> TransformersEngine:
             raise PurifyError(_unfit(config.model, reason(error))) from None
     if not trusted:
         raise PurifyError(_unfit(config.model, "its log-probs differ from those without a cache"))
-    small = device == "cpu" and model.num_parameters() < _SMALL
+    small = model.device.type == "cpu" and model.num_parameters() < _SMALL
     return TransformersEngine(slots, tokenizer, threads=1 if small else None)
 
 

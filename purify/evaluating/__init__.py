@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from purify.evaluating.config import EvaluateConfig
+from purify.lazy import lazy
 
 if TYPE_CHECKING:
     from purify.evaluating.metrics import measure
@@ -13,19 +14,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Estimate", "EvaluateConfig", "Evaluation", "Metrics", "evaluate", "measure"]
 
-_HOME = {
-    "evaluate": "stage",
-    "measure": "metrics",
-    "Estimate": "report",
-    "Evaluation": "report",
-    "Metrics": "report",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Load the rest on first use: the options alone must not load polars or Arrow."""
-    from importlib import import_module
-
-    if name in _HOME:
-        return getattr(import_module(f"purify.evaluating.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'purify.evaluating' has no attribute {name!r}")
+__getattr__ = lazy(
+    __name__,
+    {
+        "evaluate": "stage",
+        "measure": "metrics",
+        "Estimate": "report",
+        "Evaluation": "report",
+        "Metrics": "report",
+    },
+)

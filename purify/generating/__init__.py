@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from purify.generating.config import GenerateConfig
+from purify.lazy import lazy
 
 if TYPE_CHECKING:
     from purify.generating.stage import generate
 
 __all__ = ["GenerateConfig", "generate"]
 
-
-def __getattr__(name: str) -> Any:
-    """Load the stage on first use: the options alone must not load Arrow."""
-    if name == "generate":
-        from purify.generating.stage import generate
-
-        return generate
-    raise AttributeError(f"module 'purify.generating' has no attribute {name!r}")
+__getattr__ = lazy(__name__, {"generate": "stage"})

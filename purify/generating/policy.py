@@ -13,6 +13,7 @@ from purify.chat.identity import template_digest, tokenizer_digest
 from purify.chat.template import ChatTemplate
 from purify.digests import config_digest
 from purify.engines import Engine, Sampling
+from purify.engines.config import OF_THE_MACHINE
 from purify.engines.loading import end_tokens, load_engine, portable_name, revision_of
 from purify.errors import PurifyError
 from purify.generating.agent import Agent, Budget
@@ -26,14 +27,11 @@ from purify.sandbox.loading import load_sandbox
 from purify.tasks import Task
 from purify_schemas import Source
 
-_OF_THE_MACHINE = ("device", "max_batch", "kv_cache_gb", "gpu_memory_utilization", "tensor_parallel_size")
-_ADDRESSES = ("url", "sandbox_url")
-
 
 def recorded(config: GenerateConfig) -> GenerateConfig:
     """The configuration as data and manifests name it: the same wherever it runs, with no path and no address in it."""
     fields = GenerateConfig.model_fields
-    portable = {name: fields[name].default for name in (*_OF_THE_MACHINE, *_ADDRESSES)}
+    portable = {name: fields[name].default for name in (*OF_THE_MACHINE, "sandbox_url")}
     for name in ("model", "tokenizer", "embedding_model"):
         if (value := getattr(config, name)) is not None:
             portable[name] = portable_name(value)

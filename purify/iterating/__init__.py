@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from purify.lazy import lazy
 
 if TYPE_CHECKING:
     from purify.iterating.config import IterateConfig, read_config
@@ -11,20 +13,14 @@ if TYPE_CHECKING:
 
 __all__ = ["IterateConfig", "IterateReport", "RoundReport", "Stages", "iterate", "read_config"]
 
-_HOME = {
-    "IterateConfig": "config",
-    "read_config": "config",
-    "IterateReport": "report",
-    "RoundReport": "report",
-    "Stages": "rounds",
-    "iterate": "rounds",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Load everything on first use."""
-    from importlib import import_module
-
-    if name in _HOME:
-        return getattr(import_module(f"purify.iterating.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'purify.iterating' has no attribute {name!r}")
+__getattr__ = lazy(
+    __name__,
+    {
+        "IterateConfig": "config",
+        "read_config": "config",
+        "IterateReport": "report",
+        "RoundReport": "report",
+        "Stages": "rounds",
+        "iterate": "rounds",
+    },
+)

@@ -26,6 +26,7 @@ from purify.generating.config import GenerateConfig
 from purify.saar.config import SaarConfig, SaarRule
 from purify.scoring.config import ScoreConfig
 from purify.training.config import TrainConfig
+from purify.yaml_files import read_yaml
 
 _OWN = {
     "generate": ("model", "revision", "round", "seed"),
@@ -45,7 +46,12 @@ class IterateConfig(BaseModel):
 
     model: str = Field(min_length=1, description="Folder or Hugging Face name of the policy that round 0 samples from.")
     revision: str | None = Field(default=None, description="Branch, tag or commit of a model on the hub.")
-    tasks: str = Field(min_length=1, description="Task file that every round samples.")
+    tasks: str = Field(min_length=1, description="Task file that the rounds sample.")
+    tasks_per_round: int | None = Field(
+        default=None,
+        ge=1,
+        description="Tasks of a round: the next ones of the file, again from its start after its end.",
+    )
     held_out: str | None = Field(
         default=None, description="Task file to evaluate on, before the first round and after each."
     )
@@ -107,14 +113,7 @@ def _sampling(generate: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_config(file: str | Path) -> IterateConfig:
     """Read the YAML file. Raises `PurifyError` that names the file and the key that is wrong."""
-    import yaml
-
-    try:
-        loaded = yaml.safe_load(Path(file).read_text())
-    except OSError as error:
-        raise PurifyError(f"{file}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PurifyError(f"{file}: not YAML ({' '.join(str(error).split())})") from None
+    loaded = read_yaml(Path(file))
     if not isinstance(loaded, dict):
         raise PurifyError(f"{file}: must be a mapping with at least model, tasks and rounds")
     try:

@@ -10,9 +10,12 @@ import orjson
 
 from purify.datasets.sink import write_atomically
 from purify.digests import file_sha256
+from purify.engines.config import OF_THE_MACHINE
 from purify.engines.loading import portable_name, revision_of
 from purify.errors import PurifyError
 from purify.iterating.config import STAGES, IterateConfig
+from purify.scoring.config import SCORING_MACHINE
+from purify.training.config import TRAINING_MACHINE
 
 OPTIONS, REPORT = "options.json", "iterate.json"
 
@@ -65,7 +68,7 @@ _MADE = {
 def identity_of(config: IterateConfig) -> dict[str, Any]:
     """Every option but the number of rounds, with what files and model hold in place of where they are."""
     options: dict[str, Any] = {
-        name: {option: given for option, given in value.items() if not _is_apart(name, option)}
+        name: {option: given for option, given in value.items() if option not in _APART.get(name, ())}
         if name in STAGES
         else value
         for name, value in config.model_dump(mode="json", exclude={"rounds"}).items()
@@ -79,14 +82,12 @@ def identity_of(config: IterateConfig) -> dict[str, Any]:
 
 
 _APART = {
-    *("model", "device", "max_batch", "kv_cache_gb", "gpu_memory_utilization", "tensor_parallel_size"),
-    *("url", "sandbox_url", "keep", "save_every"),
+    "generate": {*OF_THE_MACHINE, "sandbox_url", "model"},
+    "score": {*SCORING_MACHINE, "model"},
+    "train": {*TRAINING_MACHINE, "model"},
+    "evaluate": {*OF_THE_MACHINE, "sandbox_url"},
 }
 """Options of a stage that say where it runs and what is kept, not what comes out; `model` is that of the rounds."""
-
-
-def _is_apart(stage: str, option: str) -> bool:
-    return option in _APART or (stage, option) == ("score", "pack_tokens")
 
 
 def _content(path: str) -> str:

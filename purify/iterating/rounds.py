@@ -3,7 +3,8 @@
     purify iterate config.yaml -o runs/
 
     runs/options.json     what is iterated; another configuration is refused
-         round-000/       rollouts/ purified/ scored/ run/ evaluation/, each what its own command would write
+         round-000/       rollouts/ purified/ scored/ run/ evaluation/, each what its own command would write;
+                          tasks.json where a round has tasks of its own
          start/           the evaluation of the policy that round 0 begins with
          iterate.json     a row a round
 
@@ -28,6 +29,7 @@ from purify.evaluating.stage import next_mode
 from purify.iterating.config import IterateConfig
 from purify.iterating.folder import REPORT, claim
 from purify.iterating.report import IterateReport, RoundReport
+from purify.iterating.tasks import round_tasks
 from purify.training.config import TrainConfig
 
 Show = Callable[[str], AbstractContextManager[Progress | None]]
@@ -103,8 +105,9 @@ class _Rounds:
         told = {"revision": config.revision if number == 0 else None, "model": model}
         sampling = {**told, "round": number, "seed": config.seed_of("generate", number)}
 
+        tasks = round_tasks(config, number, folder)
         rollouts = data = self._dataset(
-            f"round {number}: generate", stages.generate, config.tasks, folder / "rollouts", config.generate, sampling
+            f"round {number}: generate", stages.generate, tasks, folder / "rollouts", config.generate, sampling
         )
         if config.clean is not None:
             seed = {"seed": config.seed_of("clean", number)}

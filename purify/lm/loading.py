@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from purify.engines.loading import check_causal, check_model, local_or_hub, reason, strange_layers
+from purify.engines.loading import check_model, reason
+from purify.engines.models import load_causal
 from purify.errors import PurifyError
 from purify.lm.attention import register
 from purify.lm.packing import pack
@@ -31,31 +32,9 @@ def load_policy(
     `dtype` is that of the weights (auto: the checkpoint's); `compute_dtype` that of the passes (default: the same).
     Raises `PurifyError` if it cannot be loaded, or if it scores packed sequences differently from the model itself.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM
-    from transformers.utils import logging
-
     check_model(model)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    name = local_or_hub(model)
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        settings = AutoConfig.from_pretrained(name, revision=revision)
-        check_causal(model, settings)
-        if strange := strange_layers(settings):
-            raise PurifyError(_unfit(model, f"it has {strange} layers"))
-        loaded = AutoModelForCausalLM.from_pretrained(
-            name, revision=revision, dtype=dtype, attn_implementation="sdpa"
-        ).to(device)
-    except PurifyError:
-        raise
-    except Exception as error:  # the loaders of the hub, of JSON and of each model raise what they like
-        raise PurifyError(f"{model}: the model cannot be loaded ({reason(error)})") from None
-    finally:
-        if bars:
-            logging.enable_progress_bar()
-    policy = Policy(loaded.eval(), compute_dtype=_DTYPES[compute_dtype] if compute_dtype else loaded.dtype)
+    loaded = load_causal(model, revision, dtype, device, _unfit)
+    policy = Policy(loaded, compute_dtype=_DTYPES[compute_dtype] if compute_dtype else loaded.dtype)
     try:
         apart = _difference(policy)
     except Exception as error:  # a model that takes no positions, or another attention

@@ -7,8 +7,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from purify.lazy import lazy
 
 if TYPE_CHECKING:
     from purify.saar.config import SaarConfig
@@ -17,17 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = ["SaarConfig", "Similarity", "load_similarity", "purify_trajectory", "restore_trajectory"]
 
-_HOME = {
-    "SaarConfig": "config",
-    "Similarity": "similarity",
-    "load_similarity": "similarity",
-    "purify_trajectory": "rows",
-    "restore_trajectory": "rows",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Load a public name on first use: the options alone (`SaarConfig`) must not load Arrow."""
-    if name in _HOME:
-        return getattr(import_module(f"purify.saar.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'purify.saar' has no attribute {name!r}")
+__getattr__ = lazy(
+    __name__,
+    {
+        "SaarConfig": "config",
+        "Similarity": "similarity",
+        "load_similarity": "similarity",
+        "purify_trajectory": "rows",
+        "restore_trajectory": "rows",
+    },
+)

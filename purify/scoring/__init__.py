@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from purify.lazy import lazy
 from purify.scoring.config import ScoreConfig
 
 if TYPE_CHECKING:
@@ -11,11 +12,4 @@ if TYPE_CHECKING:
 
 __all__ = ["ScoreConfig", "score"]
 
-
-def __getattr__(name: str) -> Any:
-    """Load the stage on first use: the options alone must not load Arrow."""
-    if name == "score":
-        from purify.scoring.stage import score
-
-        return score
-    raise AttributeError(f"module 'purify.scoring' has no attribute {name!r}")
+__getattr__ = lazy(__name__, {"score": "stage"})

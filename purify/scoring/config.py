@@ -6,12 +6,10 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from purify.engines.config import EngineConfig
+from purify.engines.config import OF_THE_MACHINE, EngineConfig
 
-_OF_THE_MACHINE = (
-    *("device", "max_batch", "pack_tokens", "kv_cache_gb"),
-    *("gpu_memory_utilization", "tensor_parallel_size", "url"),
-)
+SCORING_MACHINE = (*OF_THE_MACHINE, "pack_tokens")
+"""Options that say where and how a pass runs, not what comes out."""
 
 
 class ScoreConfig(EngineConfig):
@@ -54,5 +52,5 @@ class ScoreConfig(EngineConfig):
 
     def recorded(self, model: str, tokenizer: str | None) -> ScoreConfig:
         """As data and manifests name it, with portable names: the same wherever it runs, no path or address in it."""
-        machine = {name: ScoreConfig.model_fields[name].default for name in _OF_THE_MACHINE}
+        machine = {name: ScoreConfig.model_fields[name].default for name in SCORING_MACHINE}
         return self.model_copy(update={**machine, "model": model, "tokenizer": tokenizer})

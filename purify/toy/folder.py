@@ -21,6 +21,7 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
+from purify.engines.models import save_model
 from purify.errors import PurifyError
 from purify.toy.config import DESIGNS, ToyConfig
 from purify.toy.demonstrations import draw_demonstrations
@@ -98,7 +99,7 @@ def _fill(folder: Path, config: ToyConfig, progress: Progress) -> ToyReport:
     model = new_policy(tokenizer, config.seed)
     counted = _Counted(encode(tokenizer, dialogue) for dialogue in _dialogues(split, config))
     losses = warm_start(model, counted, config, progress)
-    save(model, tokenizer, folder / "model")
+    save_model(model, tokenizer, folder / "model")
     for name in ("train", "held_out"):
         (folder / f"{name}.jsonl").write_text(task_lines(getattr(split, name), name))
     last = losses[-_LAST:]
@@ -115,22 +116,6 @@ def _fill(folder: Path, config: ToyConfig, progress: Progress) -> ToyReport:
     (folder / "README.md").write_text(_card(report))
     (folder / "toy.json").write_bytes(orjson.dumps(report.model_dump(), option=orjson.OPT_INDENT_2) + b"\n")
     return report
-
-
-def save(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Hugging Face format, without the bar that transformers draws for the one file of weights."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        model.save_pretrained(folder)
-    finally:
-        if shown:
-            logging.enable_progress_bar()
-    tokenizer.save_pretrained(folder)
-    for weights in folder.glob("*.safetensors"):  # written for their owner alone
-        weights.chmod((folder / "config.json").stat().st_mode)
 
 
 def _dialogues(split: Split, config: ToyConfig) -> Iterator[list[dict[str, Any]]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from purify.lazy import lazy
 from purify.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -11,11 +12,4 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainConfig", "train"]
 
-
-def __getattr__(name: str) -> Any:
-    """Load the stage on first use: the options alone must not load torch."""
-    if name == "train":
-        from purify.training.stage import train
-
-        return train
-    raise AttributeError(f"module 'purify.training' has no attribute {name!r}")
+__getattr__ = lazy(__name__, {"train": "stage"}, extra="train")

@@ -21,6 +21,7 @@ import orjson
 import torch
 
 from purify.datasets.sink import sync, write_atomically
+from purify.engines.models import save_model
 from purify.errors import PurifyError
 
 COMPLETE = "complete.json"
@@ -73,21 +74,10 @@ def save_checkpoint(run: Path, step: int, write: Callable[[Path], None], *, keep
 
 def write_model(model: Any, tokenizer: Any, folder: Path, *, state: dict[str, Any] | None, dtype: torch.dtype) -> None:
     """Weights and tokenizer in Hugging Face format; `dtype` is what `config.json` tells others to load them as."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        model.save_pretrained(folder, state_dict=state)
-    finally:
-        if shown:
-            logging.enable_progress_bar()
-    tokenizer.save_pretrained(folder)
+    save_model(model, tokenizer, folder, state=state)
     settings = orjson.loads((folder / "config.json").read_bytes())
     settings["dtype"] = str(dtype).removeprefix("torch.")
     (folder / "config.json").write_bytes(orjson.dumps(settings, option=orjson.OPT_INDENT_2) + b"\n")
-    for weights in folder.glob("*.safetensors"):  # written for their owner alone
-        weights.chmod((folder / "config.json").stat().st_mode)
 
 
 def _is_of_the_disk(error: Exception) -> bool:

@@ -101,6 +101,13 @@ class MachineConfig(BaseModel):
     logits_mb: int = Field(default=128, ge=1, description="MiB of logits held at a time.")
 
 
+TRAINING_MACHINE = (
+    *("device", "pack_tokens", "activation_checkpointing", "compile", "logits_mb"),
+    *("save_every", "keep"),
+)
+"""Options that say where training runs and what it keeps. The numbers depend on them by rounding at most."""
+
+
 class TrainConfig(MachineConfig, OptimizerConfig, LossConfig):
     """Every option of `purify train`."""
 

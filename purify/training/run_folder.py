@@ -16,7 +16,7 @@ from purify.digests import config_digest
 from purify.engines.loading import portable_name
 from purify.errors import PurifyError
 from purify.training.checkpoints import latest
-from purify.training.config import TrainConfig
+from purify.training.config import TRAINING_MACHINE, TrainConfig
 from purify.training.parallel import World
 
 RUN, REPORT, SCRATCH = "run.json", "report.json", ".data"
@@ -40,7 +40,8 @@ def claim(out: Path, identity: dict[str, Any], world: World, *, resume: bool, ov
     Raises `PurifyError` if the folder is taken, or if what it holds is not the run that `identity` describes.
     """
     path = out / RUN
-    entries = {entry.name for entry in out.iterdir()}
+    # A kill may have left the half of a file that was never there.
+    entries = {entry.name for entry in out.iterdir()} - {f"{RUN}.tmp", f"{REPORT}.tmp"}
     if strangers := sorted(entries - _OURS):
         raise PurifyError(f"{out}: holds {strangers[0]!r}, which is not a run's; choose an empty or new directory")
     if entries and not path.is_file() and entries != {"evaluations"}:
@@ -78,8 +79,7 @@ def claim(out: Path, identity: dict[str, Any], world: World, *, resume: bool, ov
 def portable(config: TrainConfig) -> TrainConfig:
     """The options as a run names them: no path of a machine, and nothing that changes numbers by more than rounding."""
     named = {name: portable_name(value) for name in ("model", "reference") if (value := getattr(config, name))}
-    names = ("device", "keep", "save_every", "pack_tokens", "activation_checkpointing", "compile", "logits_mb")
-    machine = {name: TrainConfig.model_fields[name].default for name in names}
+    machine = {name: TrainConfig.model_fields[name].default for name in TRAINING_MACHINE}
     return config.model_copy(update={**named, **machine})
 
 

@@ -65,7 +65,10 @@ def test_seeds_differ_by_stage_and_round_and_follow_from_the_files(tmp_path: Pat
         ("model: m\nrounds: 1\n", "tasks is required"),
         ("model: m\ntasks: t\n", "rounds is required"),
         ("model: m\ntasks: t\nrounds: 0\n", "rounds: Input should be greater than or equal to 1, got 0"),
-        (LEAST + "trian: {}\n", "unknown key trian; known: model, revision, tasks, held_out, rounds, seed, generate"),
+        (
+            LEAST + "trian: {}\n",
+            "unknown key trian; known: model, revision, tasks, tasks_per_round, held_out, rounds, seed, generate",
+        ),
         (LEAST + "clean: {gama: 1}\n", "unknown key clean.gama; known: gamma, max_retries, "),
         (LEAST + "evaluate: {model: m}\n", "unknown key evaluate.model; known: engine, tokenizer, "),
         (LEAST + "train: {seed: 3}\n", "train.seed is decided by the rounds; leave it out"),
