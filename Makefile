@@ -29,7 +29,7 @@ demo: setup
 	$(BIN)/purify demo -o demo
 
 test: setup
-	$(BIN)/python -m pytest -n auto -q
+	$(BIN)/python -m pytest -n auto --dist loadgroup -q
 
 $(VENV)-embed/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)-embed

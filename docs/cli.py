@@ -24,9 +24,7 @@ def page() -> str:
     parts.append(
         "\n".join(f"- [`purify {name}`](#purify-{name}): {_first(each.help)}" for name, each in group.commands.items())
     )
-    parts.append(
-        "Written by `python docs/cli.py`. Every option of a stage can stand in a YAML file, too: `--config FILE`."
-    )
+    parts.append("Written by `python docs/cli.py`. The options of a stage can stand in a YAML file, too: `--config`.")
     for name, command in group.commands.items():
         parts += _command(name, command)
     return "\n\n".join(parts) + "\n"

@@ -1,4 +1,4 @@
-"""Line charts as SVG text, the same bytes for the same numbers. Needs matplotlib (the `demo` extra)."""
+"""Line charts as SVG text, the same bytes for the same numbers and version of matplotlib (the `demo` extra)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from xml.sax.saxutils import quoteattr
 
-from matplotlib import rc_context
+from matplotlib import rc_context, rcParamsDefault
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 COLOURS = ("#000000", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00")
 """Told apart by colour-blind people too (Okabe and Ito)."""
 MARKERS = "osD^vP"
+LEGEND = 0.4
+"""Inches below the panels."""
 
 
 class Curve(NamedTuple):
@@ -37,9 +39,9 @@ def line_charts(panels: Sequence[Panel], *, x_label: str, columns: int = 2, labe
     """Panels of shares (0 to 1, shown as per cent) over `x_label`. `label` is what a screen reader says."""
     names = list(dict.fromkeys(curve.name for panel in panels for curve in panel.curves))
     rows = -(-len(panels) // columns)
-    style = {"svg.fonttype": "none", "svg.hashsalt": "purify", "font.size": 9, "font.family": ["sans-serif"]}
-    with rc_context(style):
-        figure = Figure(figsize=(4.2 * columns, 2.7 * rows + 0.4))
+    style = {"svg.fonttype": "none", "svg.hashsalt": "purify", "font.size": 9, "font.sans-serif": ["DejaVu Sans"]}
+    with rc_context({**rcParamsDefault, **style}):
+        figure = Figure(figsize=(4.2 * columns, 2.7 * rows + LEGEND))
         axes = figure.subplots(rows, columns, squeeze=False)
         for axis in axes.flat[len(panels) :]:
             axis.set_visible(False)
@@ -50,15 +52,18 @@ def line_charts(panels: Sequence[Panel], *, x_label: str, columns: int = 2, labe
                 axis.plot(curve.x, y, color=COLOURS[at], marker=MARKERS[at], markersize=4, label=curve.name)
                 if curve.low is not None and curve.high is not None:
                     axis.fill_between(curve.x, curve.low, curve.high, color=COLOURS[at], alpha=0.12, linewidth=0)
+            low, high = axis.get_ylim()
+            axis.set_ylim(max(low, 0), min(high, 1.02))
             axis.set_title(panel.title, fontsize=10, loc="left")
             axis.set_xlabel(x_label)
             axis.yaxis.set_major_formatter(PercentFormatter(1))
             axis.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
             axis.grid(alpha=0.25)
             axis.spines[["top", "right"]].set_visible(False)
-        handles, labels = axes.flat[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="lower center", ncols=len(names), frameon=False)
-        figure.tight_layout(rect=(0, 0.06 if rows > 1 else 0.1, 1, 1))
+        drawn = [dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True)) for axis in axes.flat]
+        handles = {name: handle for found in drawn for name, handle in found.items()}
+        figure.legend([handles[name] for name in names], names, loc="lower center", ncols=len(names), frameon=False)
+        figure.tight_layout(rect=(0, LEGEND / figure.get_figheight(), 1, 1))
         target = io.StringIO()
         figure.savefig(target, format="svg", metadata={"Date": None, "Creator": None})
     svg = target.getvalue()

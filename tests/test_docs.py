@@ -1,4 +1,4 @@
-"""What the documents show works: the preset, the rule file and the Python of docs/formats.md."""
+"""What the documents show works: presets, rules, Python, commands and their options, links, the command line's page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""From the results to what the tables say. All intervals are over seeds: 95 %, Student's t.
+"""From the results to what the tables say. All intervals are over seeds: 95 %, Student's t. They cover the draw of
+rollouts and batches: policies, tasks and their order are the same for all seeds.
 
 Two arms of one (design, algorithm, seed) share policy, tasks and first rollouts, so their difference is taken seed by
 seed (`paired`) before it is averaged.
@@ -9,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import polars as pl
 from scipy import stats
 
@@ -34,8 +34,11 @@ def mean_of(values: Sequence[float]) -> Mean | None:
 
 
 def of_arm(results: pl.DataFrame, design: str, algorithm: str, arm: str) -> pl.DataFrame:
-    """The rows of one arm, all seeds."""
-    return results.filter(pl.col("design") == design, pl.col("algorithm") == algorithm, pl.col("arm") == arm)
+    """The rows of one arm, all seeds. Raises `ValueError` if a seed was run with several settings."""
+    rows = results.filter(pl.col("design") == design, pl.col("algorithm") == algorithm, pl.col("arm") == arm)
+    if rows.select("seed", "tasks", "updates").is_duplicated().any():
+        raise ValueError(f"{design} {algorithm} {arm}: a seed has several results")
+    return rows
 
 
 def last(rows: pl.DataFrame, figure: str) -> dict[int, float]:
@@ -76,43 +79,52 @@ def updates_to_reach(updates: Sequence[int], values: Sequence[float], target: fl
     return None
 
 
-def share_of_updates(arm: pl.DataFrame, raw: pl.DataFrame, figure: str, *, falling: bool) -> float | None:
-    """Updates after which the arm's mean curve is where raw's ends, as a share of raw's updates until there."""
+class Sooner(NamedTuple):
+    """When an arm is where raw ends."""
+
+    share: float | None
+    """Of raw's updates; None: it never is."""
+    raw_improved: bool
+    """Whether raw's end is better than its start; where it is not, every arm is there before its first update."""
+
+
+def sooner(arm: pl.DataFrame, raw: pl.DataFrame, figure: str, *, falling: bool) -> Sooner:
+    """Updates after which the arm's mean curve is where raw's ends, as a share of all updates of raw's curve."""
     updates, means = curve(raw, figure)
-    target = means[-1].value
-    reached = [
-        updates_to_reach(at, [mean.value for mean in found], target, falling=falling)
-        for at, found in (curve(arm, figure), (updates, means))
-    ]
-    return None if reached[0] is None or not reached[1] else reached[0] / reached[1]
+    end, start = means[-1].value, means[0].value
+    at, found = curve(arm, figure)
+    reached = updates_to_reach(at, [mean.value for mean in found], end, falling=falling)
+    share = None if reached is None else reached / updates[-1]
+    return Sooner(share, end < start if falling else end > start)
 
 
 class Theory(NamedTuple):
-    """What `purify stats` says of raw rollouts, over all seeds."""
+    """What `purify stats` says of raw rollouts."""
 
-    advantage: float
-    """E[A | recovered], over the recovered trajectories of all seeds."""
-    standard_error: float
-    recovered: int
-    of: int
-    """Trajectories."""
+    advantage: Mean
+    """E[A | recovered], over seeds."""
+    push: Mean
+    """The same times the share of trajectories that recovered: what purifying all adds to the push against failures."""
 
     @property
-    def push(self) -> float:
-        """p R E[A | recovered]: by how much purifying changes the push against failed first calls, per trajectory."""
-        return self.recovered / self.of * self.advantage
+    def sign(self) -> int:
+        """1: purifying all should help, -1: it should hurt, 0: the interval holds 0."""
+        value, half = self.advantage.value, self.advantage.half
+        return 0 if half is None or abs(value) <= half else 1 if value > 0 else -1
 
 
 def theory(rows: pl.DataFrame) -> Theory | None:
-    """E[A | recovered] of the given rounds together: means weighted by how many recovered."""
+    """E[A | recovered] of the given rounds, seed by seed, weighted by how many recovered; None if none did."""
     known = rows.filter(pl.col("advantage_recovered").is_not_null(), pl.col("recovered") > 0)
-    if known.is_empty():
-        return None
-    count, mean = known["recovered"].to_numpy(), known["advantage_recovered"].to_numpy()
-    error = known["advantage_recovered_se"].fill_null(0.0).to_numpy()
-    return Theory(
-        advantage=float(np.average(mean, weights=count)),
-        standard_error=float(np.linalg.norm(error * count) / count.sum()),
-        recovered=int(count.sum()),
-        of=int(rows["trajectories"].sum()),
+    count = pl.col("recovered")
+    by_seed = (
+        known.group_by("seed")
+        .agg(
+            advantage=(pl.col("advantage_recovered") * count).sum() / count.sum(),
+            share=count.sum() / pl.col("trajectories").sum(),
+        )
+        .sort("seed")
     )
+    advantage = mean_of(by_seed["advantage"].to_list())
+    push = mean_of((by_seed["advantage"] * by_seed["share"]).to_list())
+    return Theory(advantage, push) if advantage and push else None

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 from purify.evaluating import EvaluateConfig
 from purify.iterating import IterateConfig
+from purify.toy.config import DesignName
 
-DESIGNS = ("A", "B", "C")
+DESIGNS: tuple[DesignName, ...] = ("A", "B", "C")
 CHOICE_SEEDS = (0, 1, 2)
 """Settings are chosen on these seeds and no result is reported for them."""
 SEEDS = (3, 4, 5, 6, 7)
@@ -25,6 +26,7 @@ class Arm(NamedTuple):
     """What is done with failed calls: options of the stages beside those that all arms share."""
 
     shown: str
+    told: str = ""
     clean: dict[str, Any] | None = None
     generate: dict[str, Any] = {}
     train: dict[str, Any] = {}
@@ -43,10 +45,20 @@ class Schedule(NamedTuple):
 
 
 CORE = {
-    "raw": Arm("raw"),
-    "all": Arm("purified, all (the paper)", clean={}),
-    "winners": Arm("purified, winners", clean={"apply_to": "winners"}),
-    "masked": Arm("failed turns masked in winners", train={"mask_failed": "winners"}),
+    "raw": Arm("raw", "nothing"),
+    "all": Arm(
+        "purified, all", "`purify clean`: every correction takes the place of its failure (the paper)", clean={}
+    ),
+    "winners": Arm(
+        "purified, winners",
+        "`purify clean --apply-to winners`: the same, where the reward is above the group's mean",
+        clean={"apply_to": "winners"},
+    ),
+    "masked": Arm(
+        "masked in winners",
+        "`purify train --mask-failed winners`: nothing is rewritten, failed turns of winners are left out of the loss",
+        train={"mask_failed": "winners"},
+    ),
 }
 """The arms of the core table."""
 
@@ -76,14 +88,14 @@ class Budget(NamedTuple):
 
 
 BUDGET = Budget(SCHEDULES, held_out=300)
-CHOICES = {"rft": (1.5e-4, 3e-4, 6e-4), "grpo": (1e-4, 2e-4, 4e-4)}
+CHOICES = {"rft": (7.5e-5, 1.5e-4, 3e-4, 6e-4), "grpo": (1e-4, 2e-4, 4e-4)}
 """Learning rates tried on `CHOICE_SEEDS`, with the raw arm alone: what purifies has no say in them."""
 
 
 class Run(NamedTuple):
     """One arm of one algorithm on one design with one seed."""
 
-    design: str
+    design: DesignName
     algorithm: str
     arm: str
     seed: int

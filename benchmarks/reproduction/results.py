@@ -29,7 +29,8 @@ class Result(TypedDict):
     updates: int
     """Made so far."""
     tasks: str
-    """held_out: the first and the last policy. train: the policy that a round samples from, as sampled."""
+    """held_out: the first and the last policy. train: the policy that a round samples from. With SAAR while sampling,
+    `tool_error_rate` counts the calls that it took out, and the other figures of a round are those after rollback."""
     trajectories: int
     tool_error_rate: float | None
     correct_without_failed_call: float | None
@@ -74,9 +75,8 @@ def of_policy(run: Run, updates: int, metrics: dict[str, Any]) -> Result:
 
 def of_round(run: Run, updates: int, one: RoundReport, found: Stats) -> Result:
     """The policy that a round samples from, on the tasks of that round."""
-    means = {mean.of: mean for mean in found.advantage.means}
-    recovered = next((mean for of, mean in means.items() if of.startswith("recovered")), None)
-    first_failed = means.get("whose first call failed")
+    means = {mean.subset: mean for mean in found.advantage.means}
+    recovered, first_failed = means.get("recovered"), means.get("first_failed")
     seen = {
         "edits": one.edits,
         "advantage_recovered": recovered.mean if recovered else None,
@@ -103,6 +103,6 @@ def _row(run: Run, updates: int, tasks: str, metrics: dict[str, Any], rest: dict
 
 def gather(files: Iterable[Path]) -> pl.DataFrame:
     """All results, in an order that does not depend on when they were made."""
-    rows = [row for file in sorted(files) for row in orjson.loads(file.read_bytes())]
+    rows = [row for file in sorted(files) for row in orjson.loads(file.read_bytes())["rows"]]
     keys = ["design", "algorithm", "arm", "learning_rate", "seed", "tasks", "updates"]
     return pl.DataFrame(rows, schema=SCHEMA).sort(keys)

@@ -23,28 +23,47 @@ from benchmarks.reproduction.arms import BUDGET, Budget, Run, Schedule, config, 
 from benchmarks.reproduction.results import Result, of_policy, of_round
 from purify.datasets import Dataset, WriteMode
 from purify.datasets.sink import write_atomically
+from purify.digests import digest
 from purify.evaluating import evaluate
 from purify.generating import generate
 from purify.generating.config import GenerateConfig
 from purify.iterating import Stages, iterate
 from purify.tasks import read_tasks
 from purify.toy import ToyConfig, make_toy
+from purify.toy.config import DesignName
 
 
 def run_all(runs: Iterable[Run], out: Path, workers: int, budget: Budget = BUDGET) -> Iterator[str]:
-    """Run what is missing; yields a line for each finished design and seed."""
-    # One thread each: with more, two arms on two cores wait for each other.
-    os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive", TOKENIZERS_PARALLELISM="false")
-    missing = [run for run in runs if not file_of(run, out).is_file()]
+    """Run what is missing, or was run with other settings; yields a line for each finished design and seed."""
+    missing = [run for run in runs if not is_done(run, out, budget)]
     together = [list(group) for _, group in groupby(missing, key=lambda run: (run.design, run.seed))]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread)
+    try:
         designs = sorted({run.design for run in missing})
         absent = [design for design in designs if not (toy_of(design, out) / "toy.json").is_file()]
         for made in as_completed([pool.submit(make, design, out) for design in absent]):
             yield f"{made.result()}: trained"
-        waiting = [pool.submit(run_group, group, out, budget) for group in together]
-        for done in as_completed(waiting):
+        for done in as_completed([pool.submit(run_group, group, out, budget) for group in together]):
             yield done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _one_thread() -> None:
+    """With more of them, two arms on two cores wait for each other. Before torch is imported."""
+    os.environ.update(OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive", TOKENIZERS_PARALLELISM="false")
+
+
+def is_done(run: Run, out: Path, budget: Budget) -> bool:
+    file = file_of(run, out)
+    return file.is_file() and orjson.loads(file.read_bytes())["settings"] == settings(run, budget)
+
+
+def settings(run: Run, budget: Budget) -> str:
+    """Digest of all that a run's results depend on but the code: options of every stage, evaluation, policy."""
+    options = config(run, Path(), budget.schedules[run.algorithm]).model_dump(mode="json")
+    evaluated = evaluation(run.seed).model_dump(mode="json")
+    return digest(options, evaluated, budget.held_out, ToyConfig(design=run.design).model_dump(mode="json"))
 
 
 def toy_of(design: str, out: Path) -> Path:
@@ -56,7 +75,7 @@ def file_of(run: Run, out: Path) -> Path:
     return out / "results" / f"{run.design}-{run.seed}" / f"{run.name}.json"
 
 
-def make(design: Any, out: Path) -> Path:
+def make(design: DesignName, out: Path) -> Path:
     """Train the policy of a design. Its seed is the toy's own: seeds of runs are of sampling and training."""
     folder = toy_of(design, out)
     make_toy(folder, ToyConfig(design=design), lambda step, loss: None)
@@ -76,7 +95,8 @@ def run_group(runs: list[Run], out: Path, budget: Budget) -> str:
     for run in runs:
         found = run_one(run, toy, folder, budget.schedules[run.algorithm], orjson.loads(start.read_bytes()))
         file_of(run, out).parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file_of(run, out), orjson.dumps(found, option=orjson.OPT_INDENT_2))
+        kept = {"settings": settings(run, budget), "rows": found}
+        write_atomically(file_of(run, out), orjson.dumps(kept, option=orjson.OPT_INDENT_2))
         shutil.rmtree(folder / run.name)
     shutil.rmtree(folder)
     return f"{design}, seed {seed}: {len(runs)} runs"
@@ -111,6 +131,10 @@ class Shared:
         if not (first / "manifest.json").is_file():
             shutil.rmtree(first, ignore_errors=True)
             generate(source, first, config, progress=progress)
-        shutil.rmtree(out, ignore_errors=True)
-        shutil.copytree(first, out)
+        # Copied under another name first: what is cut off must not look complete.
+        copy = Path(out).with_name("rollouts.copy")
+        for stale in (copy, out):
+            shutil.rmtree(stale, ignore_errors=True)
+        shutil.copytree(first, copy)
+        copy.rename(out)
         return Dataset.open(out)

@@ -17,7 +17,7 @@ from purify.errors import PurifyError
 from purify_cli.options import configured
 from purify_cli.writing import say
 
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write; it must not exist.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write, new or empty.")]
 
 
 @configured(DemoConfig)
@@ -53,8 +53,10 @@ def _run(commands: list[list[str]]) -> None:
         return
     # A thread each: with more of them, two small models on two cores wait for each other.
     threads = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
-    told = {"env": threads, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    running = [subprocess.Popen(_process(command), **told) for command in commands]  # type: ignore[call-overload]
+    running = [
+        subprocess.Popen(_process(command), env=threads, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for command in commands
+    ]
     for command, process in zip(commands, running, strict=True):
         output, _ = process.communicate()
         say(f"\n{' '.join(command[:2])}:\n{output.rstrip()}")
@@ -63,4 +65,5 @@ def _run(commands: list[list[str]]) -> None:
 
 
 def _process(arguments: list[str]) -> list[str]:
-    return [sys.executable, "-m", "purify_cli", *arguments]
+    # -P: what lies in the current folder is not imported.
+    return [sys.executable, "-P", "-m", "purify_cli", *arguments]

@@ -15,3 +15,6 @@ class DemoConfig(BaseModel):
     updates: int = Field(default=8, ge=1, description="Updates of a round.")
     held_out: int = Field(default=200, ge=2, le=400, description="Held-out tasks that policies are evaluated on.")
     seed: int = Field(default=0, description="Of sampling and training.")
+    unsafe_sandbox: bool = Field(
+        default=False, description="Run the policy's code on this machine without isolation, if bubblewrap is missing."
+    )

@@ -46,7 +46,7 @@ def write_report(out: Path, config: DemoConfig, commands: list[str]) -> Path:
         config=config,
         shown=SHOWN,
         table={name: {key: _cell(figure(of, key)) for key in SHOWN} for name, of in policies.items()},
-        plot=_plot(rounds, config, policies),
+        plot=_plot(rounds, config),
         before=figure(policies["before"], "tool_error_rate"),
         after={arm: figure(policies[_NAMES[arm]], "tool_error_rate") for arm in ARMS},
         edit=next(_edits(out / "purified"), None),
@@ -80,7 +80,7 @@ def _percent(share: float | None) -> str:
     return "–" if share is None else f"{share:.1%}"
 
 
-def _plot(rounds: dict[str, IterateReport], config: DemoConfig, policies: dict[str, Metrics]) -> str:
+def _plot(rounds: dict[str, IterateReport], config: DemoConfig) -> str:
     """Every figure over updates: as sampled in each round, on the tasks of that round."""
     x = [number * config.updates for number in range(config.rounds)]
     panels = [

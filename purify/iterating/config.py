@@ -6,7 +6,7 @@
     rounds: 5
     generate: {group_size: 8, max_turns: 6}
     clean: {apply_to: winners}          # or false: train on what was sampled
-    train: {algorithm: grpo, learning_rate: 1.5e-4, updates: 20}
+    train: {algorithm: grpo, mask_failed: winners, learning_rate: 1.5e-4, updates: 20}
 
 Files are found from where the command runs, as on the command line.
 """

@@ -1,9 +1,9 @@
 """Does purifying help? The mean advantage of the trajectories that recovered from a failed call.
 
-With zero-mean advantages, A = (R - mean) / (std + 1e-6) within a group, raw training pushes against first failures by
-p E[A | first call failed], and purifying changes that push by p r E[A | recovered] (p: share of trajectories whose
-first call fails, r: share of those that recover). Where recovered trajectories score above their group, purifying
-gains; where a failure already costs reward, it takes the penalty away (then: `clean --apply-to winners`).
+With zero-mean advantages, A = (R - mean) / (std + 1e-6) within a group, raw training pushes against failed calls by
+-p E[A | first call failed], and purifying adds p r E[A | recovered] to that (p: share of trajectories whose first call
+fails, r: share of those that recover). Where recovered trajectories score above their group, purifying gains; where a
+failure already costs reward, it takes the penalty away (then: `clean --apply-to winners`).
 
 Recovered: a failed step is directly followed by a successful step of the same tool, or was until an edit joined them.
 """
@@ -60,14 +60,15 @@ def advantages(rows: pl.DataFrame, subsets: dict[str, str]) -> AdvantageStats:
     scored = shared.with_columns(advantage=(pl.col("reward") - mean) / (spread + 1e-6))
     return AdvantageStats(
         trajectories=len(scored),
-        means=[_mean(scored.filter(column)["advantage"], text) for column, text in subsets.items()],
+        means=[_mean(scored.filter(column)["advantage"], column, text) for column, text in subsets.items()],
     )
 
 
-def _mean(advantage: pl.Series, of: str) -> MeanAdvantage:
+def _mean(advantage: pl.Series, subset: str, of: str) -> MeanAdvantage:
     count = len(advantage)
     mean, spread = advantage.mean(), advantage.std()
     return MeanAdvantage(
+        subset=subset,
         of=of,
         trajectories=count,
         mean=mean if isinstance(mean, float) else None,

@@ -50,7 +50,8 @@ class EditStats(_Report):
 class MeanAdvantage(_Report):
     """Mean GRPO advantage over some of the trajectories."""
 
-    of: str = Field(description="Which trajectories.")
+    subset: str = Field(description="clean, first_failed, edited or recovered.")
+    of: str = Field(description="The same in words.")
     trajectories: int
     mean: float | None = Field(description="Null without such trajectories.")
     standard_error: float | None = Field(description="Of the mean; null for fewer than two.")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,3 +53,19 @@ def test_wrong_use_is_one_line(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "options.yaml").write_text("learning_rat: 1e-4\n")
     with pytest.raises(PurifyError, match="unknown option 'learning_rat'"):
         invoke(folder, "--config", str(tmp_path / "options.yaml"))
+
+
+@pytest.mark.parametrize("library", ["torch", "peft"])
+def test_a_missing_library_is_one_line(folder: Path, tmp_path: Path, library: str) -> None:
+    """peft is only missed by who asks for a LoRA."""
+    (tmp_path / f"{library}.py").write_text(f"raise ModuleNotFoundError('no {library}', name='{library}')")
+    arguments = ["train", str(folder / "scored"), "-o", str(tmp_path / "run"), "--model", str(folder / "model")]
+    run = subprocess.run(
+        [sys.executable, "-m", "purify_cli", *arguments, *(["--lora", "4"] if library == "peft" else [])],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 2
+    (line,) = run.stderr.splitlines()
+    assert f"needs {library}; install it with: pip install 'purify-trajectories[train]'" in line

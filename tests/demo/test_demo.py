@@ -25,6 +25,9 @@ from purify.toy.config import DESIGNS
 from purify.toy.demonstrations import draw_demonstrations
 from purify.toy.tasks import draw_split, task_lines
 from purify.toy.tokenizer import train_tokenizer
+from purify_cli.demo import _run
+
+pytestmark = pytest.mark.xdist_group("demo")  # one demo for all of them
 
 SHORT = ["--rounds", "2", "--tasks", "2", "--updates", "1", "--held-out", "4"]
 CHROMIUM = shutil.which("chromium")
@@ -83,7 +86,7 @@ def test_both_policies_are_trained_alike(done: tuple[Path, str]) -> None:
     assert first[0] == first[1], "the first round samples the same rollouts"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def page(done: tuple[Path, str]) -> Iterator[Any]:
     if CHROMIUM is None:
         pytest.skip("needs a browser: apt-get install chromium")
@@ -146,11 +149,19 @@ def test_a_missing_library_is_named_before_anything_runs(tmp_path: Path) -> None
     assert not (tmp_path / "demo").exists()
 
 
-def test_a_command_that_fails_ends_the_demo(tmp_path: Path) -> None:
+def test_without_isolation_nothing_is_run_unasked(tmp_path: Path) -> None:
     run = demo(tmp_path, *SHORT, PATH="/nonexistent")
-    assert run.returncode == 2
-    assert "install" in run.stderr.splitlines()[0]
-    assert run.stderr.endswith("purify: the command above ended with exit code 2; the demo cannot go on\n")
+    assert (run.returncode, run.stdout) == (2, "")
+    (line,) = run.stderr.splitlines()
+    assert "bwrap is not installed" in line and "--unsafe-sandbox" in line
+    assert not (tmp_path / "demo").exists()
+
+
+def test_a_command_that_fails_ends_the_demo(tmp_path: Path) -> None:
+    with pytest.raises(PurifyError, match="the command above ended with exit code 2; the demo cannot go on"):
+        _run([["stats", str(tmp_path / "nothing")]])
+    with pytest.raises(PurifyError, match="a command above failed; the demo cannot go on"):
+        _run([["schema"], ["stats", str(tmp_path / "nothing")]])
 
 
 def test_the_script_follows_the_options(tmp_path: Path) -> None:
@@ -163,7 +174,13 @@ def test_the_script_follows_the_options(tmp_path: Path) -> None:
     for arm in ARMS:
         read = read_config(tmp_path / f"d/{arm}.yaml")
         assert (read.rounds, read.tasks_per_round, read.seed, read.train.updates) == (3, 5, 4, 2)
-    last = scenes(tmp_path / "d", config)[-1].commands
+    commands = [command for scene in scenes(tmp_path / "d", config) for command in scene.commands]
+    sampled = [command for command in commands if command[0] in ("generate", "evaluate")]
+    assert [command[command.index("--seed") + 1] for command in sampled] == ["4"] * 4
+    assert not any("--unsafe-sandbox" in command for command in commands)
+    unsafe = scenes(tmp_path / "d", config.model_copy(update={"unsafe_sandbox": True}))
+    assert sum("--unsafe-sandbox" in command for scene in unsafe for command in scene.commands) == 4
+    last = commands[-2:]
     assert [command[1].endswith("/round-002/run") for command in last] == [True, True]
     with pytest.raises(PurifyError, match="is there already"):
         set_up(tmp_path / "d", config)
