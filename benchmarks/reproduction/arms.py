@@ -88,7 +88,7 @@ class Budget(NamedTuple):
 
 
 BUDGET = Budget(SCHEDULES, held_out=300)
-CHOICES = {"rft": (7.5e-5, 1.5e-4, 3e-4, 6e-4), "grpo": (1e-4, 2e-4, 4e-4)}
+CHOICES = {"rft": (7.5e-5, 1.5e-4, 3e-4), "grpo": (1e-4, 2e-4, 4e-4)}
 """Learning rates tried on `CHOICE_SEEDS`, with the raw arm alone: what purifies has no say in them."""
 
 

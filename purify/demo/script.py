@@ -73,7 +73,7 @@ def _rounds(out: Path, arm: str, config: DemoConfig) -> dict[str, Any]:
         "score": False,  # rejection sampling needs no log-probs
         "train": {
             "algorithm": "rft",
-            "learning_rate": 3e-4,
+            "learning_rate": 1.5e-4,
             "batch_size": 64,
             "updates": config.updates,
             "warmup": 2,
