@@ -168,6 +168,12 @@ class Tables:
         head += ["so purifying all", "failed calls, all − raw", "as predicted", "winners − raw"]
         return _table(head, rows)
 
+    def same_order(self) -> bool:
+        """Whether designs sorted by E[A | recovered] over all rounds are sorted by how much purifying all gains."""
+        gains = {design: mean_of(self._paired(design, "grpo", "all", "tool_error_rate")) for design in arms.DESIGNS}
+        by_theory = sorted(arms.DESIGNS, key=lambda design: self.theory(design, first=False).advantage.value)
+        return by_theory == sorted(arms.DESIGNS, key=lambda design: -(gains[design] or Mean(0, None, 0)).value)
+
     def halved(self, design: str, algorithm: str, arm: str) -> str:
         """Whether failed calls are at most half of raw's, on every seed."""
         own, raw = (self._last(design, algorithm, name, "tool_error_rate") for name in (arm, "raw"))
