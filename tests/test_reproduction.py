@@ -159,7 +159,7 @@ def test_a_small_reproduction(tmp_path: Path) -> None:
     if shutil.which("bwrap") is None:
         pytest.skip("needs bubblewrap: apt-get install bubblewrap")
     shutil.copytree(TOY, tmp_path / "policies/C")
-    small = arms.Schedule(rounds=2, tasks=2, updates=1, batch_size=4)
+    small = arms.Schedule(rounds=2, tasks=2, updates=1, batch_size=4, learning_rate=1e-4)
     budget = arms.Budget({"grpo": small, "dpo": small}, held_out=4)
     names = [("grpo", "raw"), ("grpo", "winners"), ("grpo", "online"), ("dpo", "all")]
     runs = [arms.Run("C", algorithm, arm, 3, 1e-4) for algorithm, arm in names]

@@ -50,7 +50,7 @@ def last(rows: pl.DataFrame, figure: str) -> dict[int, float]:
 def first(rows: pl.DataFrame, figure: str) -> dict[int, float]:
     """By seed, the same of the policy that training begins with. One policy: seeds are those of sampling."""
     held_out = rows.filter(pl.col("tasks") == "held_out", pl.col("updates") == 0, pl.col(figure).is_not_null())
-    return dict(held_out.unique("seed").sort("seed").select("seed", figure).iter_rows())
+    return dict(held_out.sort("seed").select("seed", figure).iter_rows())
 
 
 def paired(arm: dict[int, float], raw: dict[int, float]) -> list[float]:

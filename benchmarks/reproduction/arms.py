@@ -41,7 +41,7 @@ class Schedule(NamedTuple):
     updates: int
     """Of a round."""
     batch_size: int
-    train: dict[str, Any] = {}
+    learning_rate: float
 
 
 CORE = {
@@ -72,10 +72,10 @@ MORE = {
 """Behind --more, with GRPO, beside the core arms (whose γ is 0.5 and K is 3)."""
 
 SCHEDULES = {
-    "rft": Schedule(rounds=3, tasks=24, updates=8, batch_size=64, train={"learning_rate": 1.5e-4}),
-    "grpo": Schedule(rounds=6, tasks=20, updates=4, batch_size=40, train={"learning_rate": 2e-4}),
-    "topr": Schedule(rounds=6, tasks=20, updates=4, batch_size=40, train={"learning_rate": 2e-4}),
-    "dpo": Schedule(rounds=3, tasks=24, updates=8, batch_size=16, train={"learning_rate": 5e-5}),
+    "rft": Schedule(rounds=3, tasks=24, updates=8, batch_size=64, learning_rate=1.5e-4),
+    "grpo": Schedule(rounds=6, tasks=20, updates=4, batch_size=40, learning_rate=2e-4),
+    "topr": Schedule(rounds=6, tasks=20, updates=4, batch_size=40, learning_rate=2e-4),
+    "dpo": Schedule(rounds=3, tasks=24, updates=8, batch_size=16, learning_rate=5e-5),
 }
 
 
@@ -107,7 +107,7 @@ class Run(NamedTuple):
 
 
 def learning_rate(algorithm: str) -> float:
-    return float(SCHEDULES[algorithm].train["learning_rate"])
+    return SCHEDULES[algorithm].learning_rate
 
 
 def core(seeds: tuple[int, ...] = SEEDS) -> Iterator[Run]:
@@ -148,9 +148,8 @@ def config(run: Run, toy: Path, schedule: Schedule) -> IterateConfig:
         "updates": schedule.updates,
         "warmup": 2,
         "allow": ["unresolved"] if scored else ["unresolved", "unscored"],
-        **schedule.train,
-        **arm.train,
         "learning_rate": run.learning_rate,
+        **arm.train,
     }
     return IterateConfig.model_validate(
         {

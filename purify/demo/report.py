@@ -16,6 +16,7 @@ from purify.plots import Curve, Panel, line_charts
 from purify.reporting.browse import browse
 from purify.reporting.filters import Filter
 from purify.reporting.passages import passages
+from purify_schemas import FAILED, Step
 
 TEMPLATE = Path(__file__).with_name("report.html")
 SHOWN = {
@@ -28,7 +29,6 @@ _NAMES = {"on-raw": "trained on raw", "on-purified": "trained on purified"}
 
 
 class _Turn(NamedTuple):
-    number: int
     text: str
     result: str
     failed: bool
@@ -104,12 +104,12 @@ def _edits(dataset: Path) -> Iterator[dict[str, Any]]:
                 yield {
                     "question": trajectory.messages[-1].content,
                     "granularity": passage.edit.granularity,
-                    "before": [_turn(number, step) for number, step in passage.before],
-                    "after": [_turn(number, step) for number, step in passage.after],
+                    "before": [_turn(step) for _, step in passage.before],
+                    "after": [_turn(step) for _, step in passage.after],
                 }
 
 
-def _turn(number: int, step: Any) -> _Turn:
+def _turn(step: Step) -> _Turn:
     result = "\n".join(message.content or "" for message in step.observation.messages)
-    failed = any(call.status in ("error", "timeout", "malformed") for call in step.calls)
-    return _Turn(number, f"{step.reasoning.text or ''}{step.action.text or ''}", result, failed)
+    failed = any(call.status in FAILED for call in step.calls)
+    return _Turn(f"{step.reasoning.text or ''}{step.action.text or ''}", result, failed)
