@@ -1,4 +1,5 @@
-"""Read records out of files: JSON lines, one JSON array or object, or Parquet; in units that workers can share.
+"""Read records out of files: JSON lines, one JSON array or object, Parquet, or a container with a reader of its own;
+in units that workers can share.
 
 A unit is one or more byte (or row-group) ranges; it becomes one shard. Units depend on the files alone, so the number
 of workers changes nothing.
@@ -6,13 +7,12 @@ of workers changes nothing.
 
 from __future__ import annotations
 
-import json
 import mmap
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import ijson
 import orjson
@@ -22,19 +22,26 @@ import pyarrow.parquet as pq
 from purify.datasets.parquet import without_padding
 from purify.digests import digest
 from purify.errors import PurifyError
+from purify.importing.containers import CONTAINERS
+from purify.importing.json_records import (
+    BYTE_ORDER_MARK,
+    MAX_RECORD_BYTES,
+    Read,
+    element,
+    lenient,
+    parse,
+    whole_text,
+)
 
 UNIT_BYTES = 32 * 2**20
 """Source bytes a shard is made of: small enough that workers share a dump of ordinary size."""
 WHOLE_FILE_BYTES = 256 * 2**20
 """A JSON file up to this size is parsed at once; a larger one is streamed, slower but in constant memory."""
-MAX_RECORD_BYTES = 512 * 2**20
-
-SUFFIXES = frozenset({".jsonl", ".ndjson", ".json", ".traj", ".parquet"})
+SUFFIXES = frozenset({".jsonl", ".ndjson", ".json", ".traj", ".parquet", *CONTAINERS})
 
 COMPRESSED = frozenset({".gz", ".zst", ".bz2", ".xz", ".lz4", ".zip", ".tar", ".tgz"})
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
-Kind = Literal["lines", "array", "object", "parquet"]
+Kind = Literal["lines", "array", "object", "parquet", "container"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +56,6 @@ class Segment:
 
 
 Unit = tuple[Segment, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """One record, or why there is none. `row` is the line for JSON lines, else the position; from 0."""
-
-    row: int
-    record: Mapping[str, Any] | None
-    raw: bytes | None
-    problem: str | None = None
 
 
 def find_files(dump: Path) -> tuple[Path, list[str], int]:
@@ -126,26 +123,8 @@ def read_segment(root: Path, segment: Segment) -> Iterator[Read]:
             yield parse(path.read_bytes(), 0)
         case "parquet":
             yield from _parquet(path, segment)
-
-
-def parse(raw: bytes, row: int) -> Read:
-    """Parse one JSON object. NaN and infinities, which are not JSON, are read as strings and so stay in `extra`."""
-    if len(raw) > MAX_RECORD_BYTES:
-        return Read(row, None, None, f"record of {len(raw):,} bytes, more than {MAX_RECORD_BYTES:,}; split it")
-    raw = raw.removeprefix(BYTE_ORDER_MARK)
-    try:
-        return _element(orjson.loads(raw), row, raw)
-    except orjson.JSONDecodeError as error:
-        problem = f"not JSON: {error}"
-    try:
-        return _whole_text(_element(_lenient(raw), row, raw))
-    except UnicodeDecodeError as broken:
-        problem = f"not UTF-8 (byte {broken.start})"
-    except RecursionError:
-        problem = "JSON nested too deeply"
-    except ValueError:
-        pass
-    return Read(row, None, raw, problem)
+        case "container":
+            yield from CONTAINERS[path.suffix.lower()](path)
 
 
 def _segments(path: Path, name: str) -> Iterator[tuple[Segment, int]]:
@@ -154,6 +133,9 @@ def _segments(path: Path, name: str) -> Iterator[tuple[Segment, int]]:
         return
     if path.suffix.lower() == ".parquet":
         yield from _parquet_segments(path, name)
+        return
+    if path.suffix.lower() in CONTAINERS:
+        yield Segment(name, "container", 0, size, 0), size
         return
     kind = _sniff(path)
     if kind != "lines":
@@ -210,12 +192,12 @@ def _array(path: Path) -> Iterator[Read]:
     if path.stat().st_size <= WHOLE_FILE_BYTES:
         content = path.read_bytes().removeprefix(BYTE_ORDER_MARK)
         try:
-            yield from (_element(record, row) for row, record in enumerate(orjson.loads(content)))
+            yield from (element(record, row) for row, record in enumerate(orjson.loads(content)))
             return
         except orjson.JSONDecodeError:
             pass
         try:
-            yield from (_whole_text(_element(record, row)) for row, record in enumerate(_lenient(content)))
+            yield from (whole_text(element(record, row)) for row, record in enumerate(lenient(content)))
             return
         except (ValueError, RecursionError):
             pass
@@ -224,47 +206,11 @@ def _array(path: Path) -> Iterator[Read]:
     with path.open("rb") as handle:
         try:
             for record in ijson.items(handle, "item", use_float=True):
-                yield _element(record, row)
+                yield element(record, row)
                 row += 1
         except (ijson.JSONError, ValueError) as error:
             first = str(error).split("\n", 1)[0].strip()
             yield Read(row, None, None, f"the JSON array breaks off or is damaged here ({first}); the rest is not read")
-
-
-def _lenient(content: bytes) -> Any:
-    """JSON with NaN and infinities, as Python's own writer makes it; they become strings."""
-    return json.loads(content, parse_constant=str)
-
-
-def _element(record: object, row: int, raw: bytes | None = None) -> Read:
-    if not isinstance(record, dict):
-        kind = {"list": "list", "str": "string", "NoneType": "null"}.get(type(record).__name__, "plain value")
-        problem = f"a record must be a JSON object, this is a {kind}"
-        return Read(row, None, raw or dump_record(record), problem)
-    return Read(row, record, raw)
-
-
-def _whole_text(read: Read) -> Read:
-    """A half surrogate pair passes Python's parser, but no file of ours could hold it."""
-    try:
-        json.dumps(read.record, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raw = read.raw or json.dumps(read.record).encode()
-        return Read(
-            read.row, None, raw, "a string holds half a surrogate pair, which is not text; write U+FFFD instead"
-        )
-    return read
-
-
-def dump_record(record: object) -> bytes | None:
-    """A parsed record as JSON again, for keeping aside; None where even that cannot be."""
-    for dump in (orjson.dumps, json.dumps):
-        try:
-            text = dump(record, default=str)
-        except (TypeError, ValueError, RecursionError):
-            continue
-        return text if isinstance(text, bytes) else text.encode()
-    return None
 
 
 def _parquet_segments(path: Path, name: str) -> Iterator[tuple[Segment, int]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from purify.errors import PurifyError
 from purify.importing.base import Importer, Record
-from purify.importing.openai_messages import OpenAIMessages
-from purify.importing.responses import Responses
-from purify.importing.sharegpt import ShareGPT
-from purify.importing.tagged import TaggedText
+from purify.importing.formats.openai_messages import OpenAIMessages
+from purify.importing.formats.responses import Responses
+from purify.importing.formats.sharegpt import ShareGPT
+from purify.importing.formats.tagged import TaggedText
 
 IMPORTERS: dict[str, Importer] = {
     importer.name: importer for importer in (Responses(), TaggedText(), ShareGPT(), OpenAIMessages())

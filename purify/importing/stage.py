@@ -21,16 +21,8 @@ from purify.failures import load_rules
 from purify.failures.loading import locate, rule_files
 from purify.importing.base import Importer, RecordContext
 from purify.importing.config import ImportConfig
-from purify.importing.records import (
-    Read,
-    Segment,
-    Unit,
-    dump_record,
-    find_files,
-    plan_units,
-    read_segment,
-    unit_identity,
-)
+from purify.importing.json_records import Read, dump_record
+from purify.importing.records import Segment, Unit, find_files, plan_units, read_segment, unit_identity
 from purify.importing.registry import IMPORTERS, importer_named, recognise
 from purify_schemas import RAW_SCHEMA, Trajectory, to_table
 

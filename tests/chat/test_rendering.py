@@ -14,8 +14,8 @@ from purify.errors import PurifyError
 from purify.failures import Rules
 from purify.importing import ImportConfig, import_dump
 from purify.importing.base import RecordContext
-from purify.importing.openai_messages import OpenAIMessages
-from purify.importing.sharegpt import ShareGPT
+from purify.importing.formats.openai_messages import OpenAIMessages
+from purify.importing.formats.sharegpt import ShareGPT
 from purify_schemas import Call, Message, Observation, Segment, Source, Step, Trajectory
 from tests.chat.test_template import ALTERNATING, CHANGING, FORGETTING, STRICT, TOOL
 from tests.importing import responses_records, tagged_records

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from purify.errors import PurifyError, RejectedRecordError
-from purify.importing.tagged import TaggedText
+from purify.importing.formats.tagged import TaggedText
 from purify_schemas import Call, Message, Observation, Segment, Step, Trajectory
 from tests.importing.damage import damaged, put
-from tests.importing.tagged_records import OK, PROGRAM, blocks, history, read, row, sampled
+from tests.importing.formats.tagged_records import OK, PROGRAM, blocks, history, read, row, sampled
 
 SHELL = """
 name: my-shell

@@ -11,7 +11,8 @@ import pytest
 
 from purify.errors import PurifyError
 from purify.importing import records as module
-from purify.importing.records import Read, find_files, plan_units, read_segment
+from purify.importing.json_records import Read
+from purify.importing.records import find_files, plan_units, read_segment
 
 
 def read(path: Path) -> list[Read]:

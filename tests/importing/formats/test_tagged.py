@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from purify_schemas import Call, Message, Observation, Segment, Step, ToolState
-from tests.importing.tagged_records import OK, PROGRAM, blocks, history, read, row, sampled
+from tests.importing.formats.tagged_records import OK, PROGRAM, blocks, history, read, row, sampled
 
 TRACEBACK = (
     "----\nNameError        Traceback (most recent call last)\nCell In[1], line 1\nNameError: name 'x' is not defined"

@@ -12,8 +12,8 @@ from purify.digests import digest
 from purify.errors import RejectedRecordError
 from purify.failures import Rules
 from purify.importing.base import RecordContext
-from purify.importing.openai_messages import OpenAIMessages
-from purify.importing.sharegpt import ShareGPT
+from purify.importing.formats.openai_messages import OpenAIMessages
+from purify.importing.formats.sharegpt import ShareGPT
 from purify_schemas import Call, Message, Observation, Segment, Source, Step, ToolState, Trajectory
 from tests.importing.mutations import broken
 from tests.support import dump

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from purify.errors import RejectedRecordError
-from purify.importing.responses import Responses
+from purify.importing.formats.responses import Responses
 from purify_schemas import Call, Message, Observation, Segment, Step, ToolState, Trajectory
 from tests.importing.damage import damaged, put
-from tests.importing.responses_records import (
+from tests.importing.formats.responses_records import (
     CONTEXT,
     NO_RESULT,
     OK,

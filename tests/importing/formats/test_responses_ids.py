@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from purify_schemas import Segment
-from tests.importing.responses_records import act, back, ids, read, rollout, say, think
+from tests.importing.formats.responses_records import act, back, ids, read, rollout, say, think
 
 
 def test_proven_ids_make_one_sequence() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from purify.failures import Rules
 from purify.importing.base import RecordContext
-from purify.importing.responses import Responses
+from purify.importing.formats.responses import Responses
 from purify_schemas import Trajectory
 from tests.support import dump
 

@@ -22,7 +22,7 @@ from typing import Any
 from purify.errors import RejectedRecordError
 from purify.importing.base import Record, RecordContext
 from purify.importing.checks import as_list, as_object, string
-from purify.importing.openai_turns import read_message, read_reply, read_turn
+from purify.importing.formats.openai_turns import read_message, read_reply, read_turn
 from purify.importing.record_fields import record_fields, reward_value, system_prompt
 from purify.importing.turns import Turn, build_steps, tool_states
 from purify_schemas import Reward, Trajectory

@@ -17,7 +17,7 @@ from purify.errors import RejectedRecordError
 from purify.failures.rules import Outcome
 from purify.importing.base import dump_json
 from purify.importing.checks import as_list, as_object, json_text, leftover, optional_string, string, wrong
-from purify.importing.responses_ids import KEYS, Generation, read_generation
+from purify.importing.formats.responses_ids import KEYS, Generation, read_generation
 from purify.importing.turns import Reply, Result, Turn
 from purify_schemas import Call, Message
 

@@ -22,8 +22,14 @@ from purify.chat.call_text import OPEN
 from purify.errors import RejectedRecordError
 from purify.importing.base import Record, RecordContext
 from purify.importing.checks import as_list, as_object, string
+from purify.importing.formats.sharegpt_turns import (
+    ASSISTANT_TAGS,
+    read_parts_reply,
+    read_parts_turn,
+    read_reply,
+    read_turn,
+)
 from purify.importing.record_fields import record_fields, system_prompt
-from purify.importing.sharegpt_turns import ASSISTANT_TAGS, read_parts_reply, read_parts_turn, read_reply, read_turn
 from purify.importing.turns import Turn, build_steps, tool_states
 from purify_schemas import Message, Trajectory
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from purify.failures import Rules
 from purify.importing.base import RecordContext
-from purify.importing.responses import Responses
+from purify.importing.formats.responses import Responses
 from purify_schemas import Call, Message, Trajectory
 
 CONTEXT = RecordContext("rollouts.jsonl", 2, Rules.load("tool"))

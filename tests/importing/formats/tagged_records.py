@@ -7,7 +7,7 @@ from typing import Any
 from purify.failures import Rules
 from purify.importing.base import RecordContext
 from purify.importing.config import ImportConfig
-from purify.importing.tagged import TaggedText
+from purify.importing.formats.tagged import TaggedText
 from purify_schemas import Trajectory
 
 RULES = Rules.load("python")

@@ -10,7 +10,7 @@ import pytest
 
 from purify.failures import Rules
 from purify.importing.base import RecordContext
-from purify.importing.tagged import TaggedText
+from purify.importing.formats.tagged import TaggedText
 from purify_schemas import Trajectory
 from tests.support import dump
 

@@ -17,8 +17,8 @@ from pydantic import ValidationError
 from purify.errors import RejectedRecordError, first_problem
 from purify.importing.base import Record, RecordContext
 from purify.importing.checks import as_list, as_object, json_text, leftover, number, optional_string, wrong
-from purify.importing.responses_ids import Generation, attach, sequence_problem
-from purify.importing.responses_items import read_output, read_prompt
+from purify.importing.formats.responses_ids import Generation, attach, sequence_problem
+from purify.importing.formats.responses_items import read_output, read_prompt
 from purify.importing.turns import build_steps
 from purify_schemas import Message, Source, Step, Trajectory
 from purify_schemas.names import FinishReason

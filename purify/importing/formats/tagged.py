@@ -18,9 +18,18 @@ from purify.errors import RejectedRecordError, first_problem
 from purify.failures import load_rules
 from purify.importing.base import Record, RecordContext
 from purify.importing.checks import json_text, wrong
+from purify.importing.formats.tagged_fields import (
+    Position,
+    dig,
+    first_of,
+    label,
+    reward,
+    sample_index,
+    task_name,
+    without,
+)
+from purify.importing.formats.tagged_turns import Block, build_turns, conversations, refusal, tool_of
 from purify.importing.presets import Preset, built_in, load
-from purify.importing.tagged_fields import Position, dig, first_of, label, reward, sample_index, task_name, without
-from purify.importing.tagged_turns import Block, build_turns, conversations, refusal, tool_of
 from purify.importing.turns import Turn, build_steps
 from purify_schemas import Message, Source, Trajectory
 from purify_schemas.names import FinishReason

@@ -11,7 +11,7 @@ from purify.digests import digest
 from purify.errors import RejectedRecordError
 from purify.failures import Rules
 from purify.importing.base import RecordContext
-from purify.importing.openai_messages import OpenAIMessages
+from purify.importing.formats.openai_messages import OpenAIMessages
 from purify_schemas import Call, Message, Observation, Reward, Segment, Source, Step, ToolState, Trajectory
 from tests.importing.mutations import broken
 from tests.support import dump
