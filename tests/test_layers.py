@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-STAGES = {"importing", "generating", "cleaning", "scoring", "training", "reporting", "toy"}
-ORCHESTRATORS = ("evaluating", "iterating", "demo")
+STAGES = {"importing", "generating", "cleaning", "scoring", "training", "reporting", "exporting", "toy"}
+ORCHESTRATORS = ("evaluating", "iterating", "demo", "publishing")
 """Each may call those before it."""
 ENTRY = "purify.train"
 """What torchrun starts: `purify train` under a name of its own, so it may name the command line."""

@@ -15,6 +15,7 @@ from purify_cli import (
     demo,
     doctor,
     evaluate,
+    export,
     generate,
     import_,
     inspect,
@@ -48,6 +49,7 @@ app.command("score")(score.command)
 app.command("train")(train.command)
 app.command("evaluate")(evaluate.command)
 app.command("iterate")(iterate.command)
+app.command("export")(export.command)
 app.command("inspect")(inspect.command)
 app.command("stats")(stats.command)
 app.command("verify")(verify.command)

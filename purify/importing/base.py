@@ -6,18 +6,19 @@ group digests, declared tool states and failure rules come from the `RecordConte
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import orjson
+from pydantic import ValidationError
 
 from purify.digests import digest
+from purify.errors import RejectedRecordError, first_problem
 from purify.failures.rules import Outcome, Rules
 from purify.importing.config import ImportConfig
 from purify.importing.tool_states import KNOWN_STATES
 from purify_schemas import Message, Source, ToolState, Trajectory
+from purify_schemas.carried import CARRIED, carried_by
 from purify_schemas.names import ToolStateName
 
 Record = Mapping[str, Any]
@@ -82,7 +83,7 @@ class RecordContext:
         scope = (source.framework, policy if policy is not None else self.file, task, source.round)
         by_sample = task is not None and sample_index is not None
         states = {name: self._state(name, state) for name, state in tool_states.items()}
-        return Trajectory(
+        row = Trajectory(
             trajectory_id=digest(*scope, sample_index) if by_sample else digest(self.file, self.row, sample),
             task_id=task if task is not None else f"{self.file}#{self.row}",
             group_id=digest(*(scope if task is not None else (self.file, self.row))),
@@ -92,6 +93,16 @@ class RecordContext:
             source=source.model_copy(update={"file": self.file, "row": self.row, "revision": policy}),
             **fields,
         )
+        return self._as_exported(row, record)
+
+    def _as_exported(self, row: Trajectory, record: Record) -> Trajectory:
+        """The row as it was, if `purify export` wrote this record."""
+        try:
+            told = carried_by(record)
+            return row if told is None else told.onto(row)
+        except ValueError as error:
+            first = first_problem(error) if isinstance(error, ValidationError) else error
+            raise RejectedRecordError(f"{CARRIED}: {first}; remove this column if the record was changed") from None
 
     def _state(self, tool: str, state: ToolStateName) -> ToolStateName:
         known = KNOWN_STATES.get(tool, state) if state == "unknown" else state
@@ -108,16 +119,3 @@ class RecordContext:
                 for key in dotted.split("."):
                     value = value.get(key) if isinstance(value, Mapping) else None
                 return None if value is None else str(value)
-
-
-def dump_json(value: object) -> str | None:
-    """JSON text for an `extra`, `tools` or `parts` field; None for nothing (None or an empty container).
-
-    Raises `TypeError` for what JSON cannot hold, such as the bytes of a Parquet row.
-    """
-    if value is None or value == {} or value == []:
-        return None
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:
-        return json.dumps(value, ensure_ascii=False)  # integers past 64 bits

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from purify.errors import RejectedRecordError
-from purify.importing.base import dump_json
+from purify.json_text import dump_json
 
 _KINDS = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
 

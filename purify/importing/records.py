@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import ijson
 import orjson
@@ -229,7 +229,33 @@ def _parquet_segments(path: Path, name: str) -> Iterator[tuple[Segment, int]]:
 def _parquet(path: Path, segment: Segment) -> Iterator[Read]:
     with pq.ParquetFile(path) as file:
         row = segment.first_row
+        holds_json = [field.name for field in file.schema_arrow if _has_json(field.type)]
         for batch in file.iter_batches(batch_size=256, row_groups=list(range(segment.start, segment.end))):
             for record in batch.to_pylist():
-                yield Read(row, without_padding(record), None)
+                whole = without_padding(record)
+                for name in holds_json:
+                    if name in whole:
+                        whole[name] = _decoded(whole[name], file.schema_arrow.field(name).type)
+                yield Read(row, whole, None)
                 row += 1
+
+
+def _has_json(kind: pa.DataType) -> bool:
+    """Whether the type is, or holds, foreign JSON (the extension type arrow.json, which `datasets` calls Json)."""
+    if isinstance(kind, pa.JsonType):
+        return True
+    if pa.types.is_struct(kind):
+        return any(_has_json(child.type) for child in kind)
+    return hasattr(kind, "value_type") and _has_json(kind.value_type)
+
+
+def _decoded(value: Any, kind: pa.DataType) -> Any:
+    """A value of this type with its JSON texts parsed."""
+    if value is None or not _has_json(kind):
+        return value
+    if isinstance(kind, pa.JsonType):
+        return lenient(value.encode())
+    if pa.types.is_struct(kind):
+        children = {child.name: child.type for child in kind}
+        return {name: _decoded(item, children[name]) for name, item in value.items()}
+    return [_decoded(item, kind.value_type) for item in value]

@@ -15,7 +15,8 @@ import orjson
 
 from purify.chat.turn import GeneratedTurn
 from purify.failures.rules import Outcome
-from purify.importing.base import RecordContext, dump_json
+from purify.importing.base import RecordContext
+from purify.json_text import dump_json
 from purify_schemas import Call, Message, Observation, Segment, Step
 from purify_schemas.names import ToolStateName
 

@@ -15,10 +15,10 @@ import orjson
 
 from purify.errors import RejectedRecordError
 from purify.failures.rules import Outcome
-from purify.importing.base import dump_json
 from purify.importing.checks import as_list, as_object, json_text, leftover, optional_string, string, wrong
 from purify.importing.formats.responses_ids import KEYS, Generation, read_generation
 from purify.importing.turns import Reply, Result, Turn
+from purify.json_text import dump_json
 from purify_schemas import Call, Message
 
 END_OF_THINKING = "</think>"

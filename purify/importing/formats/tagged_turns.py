@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 from purify.errors import RejectedRecordError
 from purify.failures.rules import Outcome
-from purify.importing.base import dump_json
 from purify.importing.checks import as_object, json_text, leftover, optional_string, wrong
 from purify.importing.presets import Fence, Kind, Preset, Tool
 from purify.importing.turns import Reply, Result, Turn
+from purify.json_text import dump_json
 from purify_schemas import Call, Message
 
 
