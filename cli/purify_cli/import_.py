@@ -25,7 +25,7 @@ from purify_cli.writing import (
 if TYPE_CHECKING:
     from purify.importing.stage import ImportReport
 
-Dump = Annotated[Path, typer.Argument(help="A .jsonl, .json or .parquet file, or a folder of them.")]
+Dump = Annotated[Path, typer.Argument(help="A .jsonl, .json, .traj, .eval, .pt or .parquet file, or a folder of them.")]
 
 
 @configured(ImportConfig)
@@ -50,17 +50,20 @@ def command(
 
 
 def _print(report: ImportReport) -> None:
+    from purify.importing.registry import lossy_note
     from purify.importing.stage import rejection_reasons
 
     dataset, formats = report.dataset, report.formats
     for name in sorted({entry.format for entry in formats if entry.format}):
         of_format = [entry for entry in formats if entry.format == name]
         say(f"format {name}: {len(of_format)} file(s), {of_format[0].file}: {of_format[0].why}")
+        if (note := lossy_note(name)) is not None:
+            say(f"format {name}: {note}")
     for entry in formats:
         if entry.format is None:
             warn(f"{entry.file}: {entry.why}; its records are put aside")
     if report.passed_over:
-        say(f"{report.passed_over} other file(s) passed over: not JSON, JSON lines or Parquet by their suffix")
+        say(f"{report.passed_over} other file(s) passed over: no suffix that is read")
     manifest = dataset.manifest
     counts = manifest.counts
     failed = sum(counts.get(f"calls_{status}", 0) for status in ("error", "timeout", "malformed"))

@@ -1,7 +1,11 @@
-"""`purify inspect`: trajectories before and after purifying, and why."""
+"""`purify inspect`: trajectories before and after purifying, and why.
+
+On a terminal it opens the browser (`browser/app.py`); else, or where the options are about printing, it prints.
+"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -28,16 +32,21 @@ def command(
     tool: Annotated[
         str | None, typer.Option(help="Only with a call of this tool; the same call as --error-type.")
     ] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only with a failed call left; the same call, too.")] = False,
     id: Annotated[str | None, typer.Option(metavar="PREFIX", help="Only where trajectory_id starts so.")] = None,
     row: Annotated[int | None, typer.Option(min=0, help="Only this row, from 0.")] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Trajectories a page.", show_default=f"{_PAGE}; all with --json")
     ] = None,
-    page: Annotated[int, typer.Option(min=1, help="Which page.")] = 1,
+    page: Annotated[int | None, typer.Option(min=1, help="Which page.", show_default="1")] = None,
     full: Annotated[bool, typer.Option("--full", help="Shorten nothing; show untouched steps, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the matching rows as JSON lines.")] = False,
+    printed: Annotated[bool, typer.Option("--print", help="Print, on a terminal too.")] = False,
 ) -> None:
     """Show trajectories; of purified ones, each edit with what stood there before, and why.
+
+    On a terminal, opens a browser with the matching ones. Piped, or with --print, --limit, --page, --full or --json,
+    prints them.
 
     Example: purify inspect purified/ --edited --error-type NameError
     """
@@ -47,7 +56,17 @@ def command(
     from purify_cli.writing import say
 
     given = {"granularity": granularity, "reason": reason, "error_type": error_type, "tool": tool, "id": id, "row": row}
-    wanted = build(Filter, None, given | {"edited": edited or None, "refused": refused or None})
+    flags = {"edited": edited or None, "refused": refused or None, "failed": failed or None}
+    wanted = build(Filter, None, given | flags)
+    # Textual draws on standard error.
+    on_terminal = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+    if on_terminal and not (printed or limit or page or full or as_json):
+        from purify.datasets import Dataset
+        from purify_cli.browser.app import open_browser
+
+        open_browser(Dataset.open(source), wanted)
+        return
+    page = page or 1
     found = browse(source, wanted, page=page, limit=limit or (None if as_json else _PAGE))
     if found.nothing:
         typer.echo(plain(f"{source}: {found.nothing}"), err=as_json)

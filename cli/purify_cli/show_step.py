@@ -36,7 +36,7 @@ def open_step(number: int, step: Step, *, full: bool) -> RenderableType:
 def collapsed(before: int, after: int, step: Step, width: int) -> Text:
     """An untouched step on one line: `before` and `after` are its raw and its purified number."""
     numbers = _numbered(before if before == after else f"{before} → {after}")
-    head = Text.assemble(_mark(step), numbers, *_statuses(step), "  ")
+    head = Text.assemble(_mark(step), numbers, *_statuses(step), "  ", no_wrap=True, overflow="ellipsis")
     call = " ; ".join(code_text(call) for call in step.calls)
     result = " ".join(message.content or "" for message in step.observation.messages)
     text = f"{call} ⇒ {result}" if call else step.reasoning.text or ""

@@ -1,8 +1,12 @@
-"""Draw a trajectory in the terminal: untouched steps on a line each, edits before and after side by side."""
+"""Draw a trajectory in the terminal: untouched steps on a line each, edits before and after side by side.
+
+`draw` cuts the drawing into parts, which the browser scrolls and folds; `show_trajectory` prints them all.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -19,29 +23,48 @@ WIDE = 100
 """Columns from which before and after stand side by side."""
 
 
+@dataclass(frozen=True)
+class Part:
+    """A piece of the drawing. `step`: it starts with this step (as first numbered); null around the steps."""
+
+    drawn: RenderableType
+    step: int | None = None
+
+
 def show_trajectory(row: int, trajectory: Trajectory, console: Console, *, full: bool) -> None:
     """Print one trajectory. `full` shortens nothing and opens the untouched steps; those of a raw one always are."""
-    found = passages(trajectory)
-    title = f"row {row:,} · {one_line(trajectory.trajectory_id, console.width - 20)}"
-    console.print(Rule(Text(title, style="bold"), align="left", style="dim"))
-    console.print(Text(" · ".join(_facts(trajectory, found)), style="dim"))
+    unfold = full or trajectory.provenance is None
+    for part in draw(row, trajectory, passages(trajectory), console.width, full=full, unfold=unfold):
+        console.print(part.drawn)
+
+
+def draw(
+    row: int, trajectory: Trajectory, found: list[Passage], width: int, *, full: bool, unfold: bool
+) -> Iterator[Part]:
+    """The drawing of a trajectory and its passages, `width` columns wide.
+
+    `full` shortens nothing; `unfold` opens the untouched steps, which are a line each otherwise.
+    """
+    title = f"row {row:,} · {one_line(trajectory.trajectory_id, width - 20)}"
+    yield Part(Rule(Text(title, style="bold"), align="left", style="dim"))
+    yield Part(Text(" · ".join(_facts(trajectory, found)), style="dim"))
     for message in trajectory.messages if full else trajectory.messages[-1:]:
         text = shorten(message.content or "", None if full else 3)
-        console.print(Text.assemble((f"{one_line(message.role, 20)}  ", "dim"), text))
-    console.print()
+        yield Part(Text.assemble((f"{one_line(message.role, 20)}  ", "dim"), text))
+    yield Part(Text())
     for passage in found:
+        (before, step), (after, _) = passage.before[0], passage.after[0]
         if passage.edit is not None:
-            _show_edit(passage, passage.edit, console, full=full)
-            console.print()
-        elif full or trajectory.provenance is None:
-            console.print(_open(passage.after, full=full))
+            drawn: RenderableType = Group(*_edit(passage, passage.edit, width, full=full), Text())
+        elif unfold:
+            drawn = _open(passage.after, full=full)
         else:
-            (before, step), (after, _) = passage.before[0], passage.after[0]
-            console.print(collapsed(before, after, step, console.width), no_wrap=True, overflow="ellipsis")
+            drawn = collapsed(before, after, step, width)
+        yield Part(drawn, before)
     for name, given in (("answer", trajectory.answer), ("reference", trajectory.reference)):
         if given is not None:
-            console.print(Text.assemble((f"{name}  ", "dim"), shorten(given, None if full else 3)))
-    console.print()
+            yield Part(Text.assemble((f"{name}  ", "dim"), shorten(given, None if full else 3)))
+    yield Part(Text())
 
 
 def _facts(trajectory: Trajectory, found: list[Passage]) -> Iterator[str]:
@@ -66,27 +89,27 @@ def _facts(trajectory: Trajectory, found: list[Passage]) -> Iterator[str]:
         yield f"sampled log-probs stale from the {provenance.stale_from.part} of step {provenance.stale_from.step}"
 
 
-def _show_edit(passage: Passage, edit: Edit, console: Console, *, full: bool) -> None:
+def _edit(passage: Passage, edit: Edit, width: int, *, full: bool) -> Iterator[RenderableType]:
     """The heading says what was done and why; then before and after, and for a shallow edit how the calls differ."""
-    console.print(Text("\n").join(_heading(edit)))
+    yield Text("\n").join(_heading(edit))
     before = _open(passage.before, full=full)
     if not edit.accepted:
-        console.print(Padding(before, (0, 0, 0, 2)))
+        yield Padding(before, (0, 0, 0, 2))
         return
     after = _open(passage.after, full=full)
-    if console.width >= WIDE:
+    if width >= WIDE:
         table = Table(expand=True, show_edge=False, pad_edge=False)
         table.add_column("before", ratio=1)
         table.add_column("after", ratio=1)
         table.add_row(before, after)
-        console.print(table)
+        yield table
     else:
         for name, side in (("before", before), ("after", after)):
-            console.print(Text(name, style="bold"))
-            console.print(Padding(side, (0, 0, 0, 2)))
+            yield Text(name, style="bold")
+            yield Padding(side, (0, 0, 0, 2))
     if edit.granularity == "shallow":
-        console.print(Text("difference of the calls", style="bold"))
-        console.print(difference(passage.before[0][1], passage.before[-1][1], full=full))
+        yield Text("difference of the calls", style="bold")
+        yield difference(passage.before[0][1], passage.before[-1][1], full=full)
 
 
 def _heading(edit: Edit) -> Iterator[Text]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic import ValidationError
@@ -55,6 +56,8 @@ class RecordContext:
     """0-based record number inside the file."""
     rules: Rules
     config: ImportConfig = field(default_factory=ImportConfig)
+    root: Path | None = None
+    """The imported folder, for formats that keep what all records of a file share in another file beside it."""
 
     def outcome(self, text: str | None, *, tool: str | None = None) -> Outcome:
         """Judge a tool result by the failure rules; None means that no result came back."""

@@ -67,6 +67,15 @@ def number(value: object) -> float | None:
         return None
 
 
+def token_ids(value: object, path: str) -> list[int]:
+    """Token ids; none for null or an empty list."""
+    ids = as_list(value or [], path)
+    for position, token in enumerate(ids):
+        if type(token) is not int or not 0 <= token < 2**31:
+            raise wrong(f"{path}[{position}]", token, "a token id")
+    return ids
+
+
 def json_text(value: object, path: str) -> str | None:
     """`dump_json`, with a rejection for what JSON cannot hold (bytes of a Parquet row, integers past 64 bits)."""
     try:

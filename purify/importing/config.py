@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from purify.importing.templates import TemplateName
 from purify_schemas.names import ToolStateName
 
 
@@ -13,11 +14,18 @@ class ImportConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: str = Field(
-        default="auto", description="openai, responses, sharegpt, tagged, or auto: recognised by content."
+        default="auto",
+        description="adp, atropos, inspect, mini-swe-agent, openai, responses, rllm, sharegpt,"
+        " skyrl, slime, swe-agent, tagged, verifiers, verl, or auto: recognised by content.",
     )
     preset: str | None = Field(default=None, description="For tagged text: mathcoder, mint, tora, or a YAML file.")
+    template: TemplateName = Field(
+        default="auto",
+        description="For dumps of text: the chat template that turns are cut at; roles where special tokens are gone.",
+    )
     rules: str | None = Field(
-        default=None, description="Failure rules: python, shell, tool, mint, swe-agent, inspect, adp, or a YAML file."
+        default=None,
+        description="Failure rules: python, shell, tool, mint, swe-agent, inspect, adp, verl, or a YAML file.",
     )
     tool_state: dict[str, ToolStateName] = Field(default={}, description="State of a tool, overriding the importer's.")
     task_by: str | None = Field(

@@ -9,6 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from purify.importing.formats.inspect_archive import read_inspect_archive
+from purify.importing.formats.slime_file import read_slime_file
 from purify.importing.json_records import Read
 
-CONTAINERS: Mapping[str, Callable[[Path], Iterator[Read]]] = {}
+CONTAINERS: Mapping[str, Callable[[Path], Iterator[Read]]] = {
+    ".eval": read_inspect_archive,
+    ".pt": read_slime_file,
+}

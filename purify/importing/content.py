@@ -46,7 +46,7 @@ def read_content(message: Mapping[str, Any], path: str, *, text_key: str = "text
         order.append(part)
         if kind == "text":
             texts.append(string(part, text_key, here))
-        elif kind in _ANTHROPIC:
+        elif kind in _ANTHROPIC and "tool_type" not in part:  # inspect_ai names its hosted tools' calls so, too
             raise RejectedRecordError(f"{here} is an Anthropic {kind} block, not an OpenAI content part")
         elif kind in _THINKING and isinstance(thought := part.get(kind, part.get(text_key)), str):
             thinking.append(thought)

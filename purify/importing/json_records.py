@@ -43,6 +43,11 @@ def parse(raw: bytes, row: int) -> Read:
     return Read(row, None, raw, problem)
 
 
+def parse_messages(raw: bytes) -> Read:
+    """A file that is one bare list of chat messages, as the record `{"messages": [...]}`."""
+    return parse(b'{"messages":' + raw.removeprefix(BYTE_ORDER_MARK) + b"}", 0)
+
+
 def lenient(content: bytes) -> Any:
     """JSON with NaN and infinities, as Python's own writer makes it; they become strings."""
     return json.loads(content, parse_constant=str)

@@ -1,4 +1,4 @@
-"""Read records out of files: JSON lines, one JSON array or object, Parquet, or a container with a reader of its own;
+"""Read records out of files: JSON lines, one JSON array or object, Parquet, a session, or a container of its own kind;
 in units that workers can share.
 
 A unit is one or more byte (or row-group) ranges; it becomes one shard. Units depend on the files alone, so the number
@@ -30,8 +30,10 @@ from purify.importing.json_records import (
     element,
     lenient,
     parse,
+    parse_messages,
     whole_text,
 )
+from purify.importing.sessions import is_header, read_session
 
 UNIT_BYTES = 32 * 2**20
 """Source bytes a shard is made of: small enough that workers share a dump of ordinary size."""
@@ -41,7 +43,7 @@ SUFFIXES = frozenset({".jsonl", ".ndjson", ".json", ".traj", ".parquet", *CONTAI
 
 COMPRESSED = frozenset({".gz", ".zst", ".bz2", ".xz", ".lz4", ".zip", ".tar", ".tgz"})
 
-Kind = Literal["lines", "array", "object", "parquet", "container"]
+Kind = Literal["lines", "session", "array", "object", "messages", "parquet", "container"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +119,14 @@ def read_segment(root: Path, segment: Segment) -> Iterator[Read]:
     match segment.kind:
         case "lines":
             yield from _lines(path, segment)
+        case "session":
+            yield read_session(path)
         case "array":
             yield from _array(path)
         case "object":
             yield parse(path.read_bytes(), 0)
+        case "messages":
+            yield parse_messages(path.read_bytes())
         case "parquet":
             yield from _parquet(path, segment)
         case "container":
@@ -156,7 +162,8 @@ def _count_lines(view: mmap.mmap, start: int, end: int, window: int = 2**24) -> 
 
 
 def _sniff(path: Path) -> Kind:
-    """JSON lines unless the file starts with `[`, or its first line is no whole value (one pretty-printed object)."""
+    """JSON lines unless the file starts with `[`, or its first line is no whole value (one pretty-printed object) or
+    the header of a session."""
     with path.open("rb") as handle:
         first = handle.readline(MAX_RECORD_BYTES)
         while first and not first.strip():
@@ -164,8 +171,11 @@ def _sniff(path: Path) -> Kind:
         rest = handle.read(1)
     lines = path.suffix.lower() in {".jsonl", ".ndjson"}
     if not lines and first.removeprefix(BYTE_ORDER_MARK).lstrip().startswith(b"["):
-        return "array"
-    if lines or parse(first, 0).problem is None:
+        return "messages" if path.name.endswith(".traj.json") else "array"  # mini-swe-agent's first version
+    read = parse(first, 0)
+    if is_header(read.record):
+        return "session"
+    if lines or read.problem is None:
         return "lines"
     return "object" if rest or path.suffix in {".json", ".traj"} else "lines"
 

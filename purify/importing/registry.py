@@ -4,13 +4,47 @@ from __future__ import annotations
 
 from purify.errors import PurifyError
 from purify.importing.base import Importer, Record
+from purify.importing.formats.adp import AgentDataProtocol
+from purify.importing.formats.atif import Atif
+from purify.importing.formats.atropos import Atropos
+from purify.importing.formats.inspect_logs import InspectLog
+from purify.importing.formats.mini_swe_agent import MiniSWEAgent
 from purify.importing.formats.openai_messages import OpenAIMessages
+from purify.importing.formats.preference import Preference
+from purify.importing.formats.pretokenized import Pretokenized
 from purify.importing.formats.responses import Responses
+from purify.importing.formats.rllm import RLLM
 from purify.importing.formats.sharegpt import ShareGPT
+from purify.importing.formats.skyrl import SkyRL
+from purify.importing.formats.slime import Slime
+from purify.importing.formats.sts import Sts
+from purify.importing.formats.swe_agent import SWEAgent
 from purify.importing.formats.tagged import TaggedText
+from purify.importing.formats.verifiers import Verifiers
+from purify.importing.formats.verl import Verl
 
 IMPORTERS: dict[str, Importer] = {
-    importer.name: importer for importer in (Responses(), TaggedText(), ShareGPT(), OpenAIMessages())
+    importer.name: importer
+    for importer in (
+        Responses(),
+        TaggedText(),
+        ShareGPT(),
+        SkyRL(),
+        Slime(),
+        Verl(),
+        SWEAgent(),
+        MiniSWEAgent(),
+        InspectLog(),
+        AgentDataProtocol(),
+        Verifiers(),
+        Atropos(),
+        Pretokenized(),
+        Atif(),
+        Sts(),
+        RLLM(),
+        Preference(),
+        OpenAIMessages(),
+    )
 }
 
 
@@ -19,6 +53,11 @@ def importer_named(name: str) -> Importer:
     if name not in IMPORTERS:
         raise PurifyError(f"format {name!r} is unknown; choose one of: auto, {', '.join(sorted(IMPORTERS))}")
     return IMPORTERS[name]
+
+
+def lossy_note(name: str) -> str | None:
+    """What files of a format never hold, as a line for the user; None where nothing is missing."""
+    return getattr(importer_named(name), "lossy", None)
 
 
 def recognise(record: Record) -> tuple[str, str] | None:

@@ -76,7 +76,7 @@ class _Import:
         for read in read_segment(self.root, segment):
             suited = self._suited(importer, read)
             rules = load_rules(self.config.rules or suited.default_rules)
-            rows = _convert(suited, read, RecordContext(segment.name, read.row, rules, self.config), sink)
+            rows = _convert(suited, read, RecordContext(segment.name, read.row, rules, self.config, self.root), sink)
             if rows is None:
                 continue
             batch += rows

@@ -76,11 +76,12 @@ def _read_shard(path: Path, rows: Sequence[int]) -> Iterator[tuple[int, Trajecto
             if here := _between(rows, first, first + count):
                 table = file.read_row_group(index)
                 for row in here:
-                    yield row, _trajectory(table.slice(row - first, 1), f"{path} row {row}")
+                    yield row, only_trajectory(table.slice(row - first, 1), f"{path} row {row}")
             first += count
 
 
-def _trajectory(table: pa.Table, where: str) -> Trajectory:
+def only_trajectory(table: pa.Table, where: str) -> Trajectory:
+    """The trajectory of a table with one row. Raises `PurifyError`, naming `where`, if it is not valid."""
     try:
         return next(from_table(table))
     except ValidationError as error:

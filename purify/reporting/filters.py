@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import polars as pl
@@ -13,6 +13,8 @@ from purify.datasets import Dataset
 from purify.errors import PurifyError
 from purify.reporting import columns
 from purify_schemas.provenance import EditReason, Granularity
+
+Kind = Literal["edits", "tools", "error types"]
 
 _SHOWN = 10
 
@@ -28,6 +30,7 @@ class Filter(BaseModel):
     reason: EditReason | None = Field(default=None, description="Has an edit refused for this reason.")
     error_type: str | None = Field(default=None, description="Has a failed call of this error type.")
     tool: str | None = Field(default=None, description="Has a call of this tool.")
+    failed: bool = Field(default=False, description="Has a failed call left.")
     id: str | None = Field(default=None, description="trajectory_id starts with this.")
     row: Annotated[int, Field(ge=0)] | None = Field(default=None, description="Row number, from 0.")
 
@@ -45,7 +48,7 @@ class Filter(BaseModel):
 
     @property
     def of_calls(self) -> bool:
-        return self.error_type is not None or self.tool is not None
+        return self.error_type is not None or self.tool is not None or self.failed
 
     @property
     def of_edits(self) -> bool:
@@ -57,31 +60,39 @@ def matching_rows(dataset: Dataset, wanted: Filter) -> np.ndarray[tuple[int], np
 
     Raises `PurifyError` if the filter asks for edits of a raw dataset, or for a row that there is not.
     """
-    if wanted.of_edits and not dataset.purified:
-        raise PurifyError(f"{dataset.path}: is a raw dataset, it has no edits to look for; `purify clean` it first")
-    if wanted.row is not None and wanted.row >= len(dataset):
-        raise PurifyError(f"{dataset.path}: there is no row {wanted.row}; it has {len(dataset):,} rows, from 0 on")
+    check(dataset, wanted)
     if not wanted.given():
         return np.arange(len(dataset))
+    removed = dataset.purified and not wanted.failed
     leaves = ["trajectory_id"]
     if wanted.of_calls:
-        leaves += columns.STORED_CALLS + (columns.REMOVED_CALLS if dataset.purified else [])
+        leaves += columns.STORED_CALLS + (columns.REMOVED_CALLS if removed else [])
     if wanted.of_edits:
         leaves += columns.EDITS
     found, first = [np.empty(0, dtype=np.int64)], 0
     for table in dataset.tables(leaves):
-        rows = _matching(columns.numbered(table), wanted, dataset.purified).to_numpy().astype(np.int64) + first
+        rows = _matching(columns.numbered(table), wanted, removed).to_numpy().astype(np.int64) + first
         found.append(rows if wanted.row is None else rows[rows == wanted.row])
         first += len(table)
     return np.concatenate(found)
 
 
-def _matching(frame: pl.DataFrame, wanted: Filter, purified: bool) -> pl.Series:
+def check(dataset: Dataset, wanted: Filter) -> None:
+    """Raise `PurifyError` if the filter asks for edits of a raw dataset, or for a row that there is not."""
+    if wanted.of_edits and not dataset.purified:
+        raise PurifyError(f"{dataset.path}: is a raw dataset, it has no edits to look for; `purify clean` it first")
+    if wanted.row is not None and wanted.row >= len(dataset):
+        raise PurifyError(f"{dataset.path}: there is no row {wanted.row}; it has {len(dataset):,} rows, from 0 on")
+
+
+def _matching(frame: pl.DataFrame, wanted: Filter, removed: bool) -> pl.Series:
     rows = frame.select("row", "trajectory_id")
     if wanted.id is not None:
         rows = rows.filter(pl.col("trajectory_id").str.starts_with(wanted.id))
     if wanted.of_calls:
-        calls = _calls(frame, purified)
+        calls = sampled_calls(frame, removed)
+        if wanted.failed:
+            calls = calls.filter(columns.failed())
         if wanted.error_type is not None:
             calls = calls.filter(pl.col("error_type") == wanted.error_type)
         if wanted.tool is not None:
@@ -101,9 +112,12 @@ def _matching(frame: pl.DataFrame, wanted: Filter, purified: bool) -> pl.Series:
     return rows["row"].sort()
 
 
-def _calls(frame: pl.DataFrame, purified: bool) -> pl.DataFrame:
-    """Calls as sampled, those an edit took out too: one looks for an error that has been purified away."""
-    calls = [columns.stored_calls(frame)] + ([columns.removed_calls(frame)] if purified else [])
+def sampled_calls(frame: pl.DataFrame, removed: bool) -> pl.DataFrame:
+    """Calls as sampled, those an edit took out too: one looks for an error that has been purified away.
+
+    `error_type` is null of calls that did not fail. Needs `STORED_CALLS`; with `removed`, `REMOVED_CALLS` too.
+    """
+    calls = [columns.stored_calls(frame)] + ([columns.removed_calls(frame)] if removed else [])
     return pl.concat(calls).with_columns(
         pl.col("name").fill_null(columns.NO_TOOL),
         pl.when(columns.failed()).then(pl.col("error_type").fill_null(columns.NO_ERROR_TYPE)),
@@ -125,14 +139,23 @@ def _instead(dataset: Dataset, condition: Filter) -> str:
     if condition.id is not None:
         first = next((table["trajectory_id"][0].as_py() for table in dataset.tables(["trajectory_id"])), "")
         return f"the first trajectory_id is {first}"
-    what = "edits" if condition.of_edits else "tools" if condition.error_type is None else "error types"
-    there = columns.counted(_values(dataset, what), "value").drop_nulls("value")
-    listed = ", ".join(f"{value} ({count:,})" for value, count in there.head(_SHOWN).iter_rows())
+    if condition.failed:
+        return "no failed call is left" if dataset.purified else "no call failed"
+    what: Kind = "edits" if condition.of_edits else "tools" if condition.error_type is None else "error types"
+    there = values(dataset, what)
+    listed = ", ".join(f"{value} ({count:,})" for value, count in there[:_SHOWN])
     more = f" and {len(there) - _SHOWN:,} more" if len(there) > _SHOWN else ""
     return f"{what} of this dataset: {listed or 'none'}{more}"
 
 
-def _values(dataset: Dataset, what: str) -> Iterator[pl.DataFrame]:
+def values(dataset: Dataset, what: Kind) -> list[tuple[str, int]]:
+    """What a condition can ask for, and how often it is there, the most frequent first."""
+    if not len(dataset):
+        return []
+    return columns.counted(_values(dataset, what), "value").drop_nulls("value").rows()
+
+
+def _values(dataset: Dataset, what: Kind) -> Iterator[pl.DataFrame]:
     """Counts of the values that a condition could have asked for, row group by row group."""
     if what == "edits":
         for table in dataset.tables(columns.EDITS):
@@ -143,5 +166,5 @@ def _values(dataset: Dataset, what: str) -> Iterator[pl.DataFrame]:
     leaves = columns.STORED_CALLS + (columns.REMOVED_CALLS if dataset.purified else [])
     column = "error_type" if what == "error types" else "name"
     for table in dataset.tables(leaves):
-        calls = _calls(columns.numbered(table), dataset.purified)
+        calls = sampled_calls(columns.numbered(table), dataset.purified)
         yield calls.group_by(pl.col(column).alias("value")).len()

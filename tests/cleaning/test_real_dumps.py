@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from purify.cleaning import clean, restore
 from purify.datasets import Dataset
 from purify.datasets.verify import verify
-from purify.errors import PurifyError
+from purify.errors import PurifyError, RejectedRecordError
+from purify.failures import load_rules
 from purify.importing import ImportConfig, import_dump
+from purify.importing.base import RecordContext
+from purify.importing.json_records import dump_record
+from purify.importing.records import SUFFIXES, plan_units, read_segment
+from purify.importing.registry import IMPORTERS
 from purify.saar import SaarConfig, purify_trajectory
-from tests.support import dump
+from purify_schemas import Trajectory
+from tests.support import DUMPS, dump
 
 FAMILIES = {
     "mathcoder": 1020,
@@ -24,6 +32,12 @@ FAMILIES = {
     "adp/agenttuning_os__sample_sft.json": 5,
     "adp/codeactinstruct__sample_sft.json": 5,
     "adp/nebius_SWE-agent-trajectories__sample_sft.json": 5,
+    "adp/agenttuning_os__sample_std.json": 5,
+    "adp/codeactinstruct__sample_std.json": 5,
+    "adp/nebius_SWE-agent-trajectories__sample_std.json": 5,
+    "swe-agent": 4,
+    "mini-swe-agent": 2,
+    "inspect": 16,
 }
 
 
@@ -67,17 +81,37 @@ def test_other_options_agree_and_are_undone_too(family: str, options: dict[str, 
     assert list(purified) == [purify_trajectory(row, config, parent_digest=raw.manifest.digest)[0] for row in raw]
 
 
-def test_no_importer_crashes_on_another_familys_file(tmp_path: Path) -> None:
-    """The wrong --format gives rejected records with reasons, or a clear error if none is left, never a crash."""
-    folder = dump("sharegpt").parent
-    files = sorted(path for path in folder.rglob("*") if path.suffix in {".json", ".jsonl", ".traj"})
-    for number, path in enumerate(files):
-        if path.stat().st_size > 300_000:
-            continue
-        for name in ("openai", "tagged", "responses", "sharegpt"):
+FILES = sorted(
+    path.relative_to(DUMPS).as_posix() for path in DUMPS.rglob("*") if path.suffix in SUFFIXES and path.is_file()
+)
+RECORDS_A_FILE = 40
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_importer_crashes_on_another_familys_file(name: str) -> None:
+    """Whatever the format is said to be, a record becomes rows or has a reason, and is not changed."""
+    segments = (segment for unit in plan_units(DUMPS, [name]) for segment in unit)
+    reads = (read for segment in segments for read in read_segment(DUMPS, segment))
+    for read in islice(reads, RECORDS_A_FILE):
+        assert read.record is not None
+        before = dump_record(read.record)
+        for importer in IMPORTERS.values():
+            context = RecordContext(name, read.row, load_rules(importer.default_rules))
             try:
-                manifest = import_dump(path, tmp_path / f"{number}-{name}", ImportConfig(format=name)).dataset.manifest
-            except PurifyError as error:
-                assert "records could be read" in str(error)
+                rows = importer.read(read.record, context)
+            except (RejectedRecordError, ValidationError) as error:  # what the stage turns into a reason
+                assert str(error)
             else:
-                assert manifest.rows >= manifest.records_in - manifest.rejected > 0
+                assert all(isinstance(row, Trajectory) for row in rows)
+        assert dump_record(read.record) == before
+
+
+@pytest.mark.parametrize("name", IMPORTERS)
+def test_the_wrong_format_leaves_rejected_records_or_a_clear_error(name: str, tmp_path: Path) -> None:
+    path = dump("mathcoder/gsm8k_debug.jsonl" if name != "tagged" else "nemo-gym/hermes_math.jsonl")
+    try:
+        manifest = import_dump(path, tmp_path / "raw", ImportConfig(format=name)).dataset.manifest
+    except PurifyError as error:
+        assert "records could be read" in str(error)
+    else:
+        assert manifest.rows >= manifest.records_in - manifest.rejected > 0

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
+from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 
@@ -180,6 +186,18 @@ def test_hostile_text_is_only_text(folder: Path, dataset: str, width: int, optio
     assert ("… 4,766 characters" in " ".join(text.split())) is not bool(options) or width == 40
 
 
+def test_failed_calls_that_are_left(folder: Path) -> None:
+    def titles(*options: str) -> list[str]:
+        return [line.split()[3] for line in lines(folder / "purified", *options) if line.startswith("row ")]
+
+    assert titles("--failed") == ["gate", "hostile"]
+    assert titles("--failed", "--tool", "bash") == ["gate"]
+    assert titles("--error-type", "NameError") == ["shallow"]
+    assert lines(folder / "purified", "--failed", "--error-type", "NameError") == [
+        f"{folder / 'purified'}: no row matches all of --error-type NameError (1 alone), --failed (2 alone)"
+    ]
+
+
 def test_pages_and_the_line_below_them(folder: Path) -> None:
     assert lines(folder / "purified", "--limit", 3)[-1] == "1 to 3 of 4 matching trajectories; --page 2 shows more"
     assert lines(folder / "purified", "--limit", 3, "--page", 2)[-1] == "4 to 4 of 4 matching trajectories"
@@ -248,3 +266,38 @@ def test_as_a_program_closing_the_pipe_early_is_fine(folder: Path) -> None:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()
         assert (process.wait(), process.stderr.read()) == (0, "")
+
+
+def on_a_terminal(*arguments: object) -> str:
+    """What `purify inspect` writes to a terminal of its own, once `q` has been pressed."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    program = [sys.executable, "-c", "from purify_cli.main import run; run()", "inspect", *map(str, arguments)]
+    with subprocess.Popen(program, stdin=its, stdout=its, stderr=its, env=os.environ | {"TERM": "xterm"}) as process:
+        os.close(its)
+        written = b""
+        with suppress(OSError):  # the terminal is gone: the program has ended
+            while chunk := os.read(ours, 65536):
+                written += chunk
+                if b"error types" in written:
+                    os.write(ours, b"q")
+        os.close(ours)
+        assert process.wait() == 0
+    return written.decode()
+
+
+def test_on_a_terminal_it_is_the_browser(folder: Path) -> None:
+    written = on_a_terminal(folder / "purified", "--edited")
+    assert "error types" in written
+    assert "--edited" in written
+    assert "matching trajectories" not in written
+
+
+@pytest.mark.parametrize("option", ["--print", "--full", "--limit=1", "--page=1"])
+def test_on_a_terminal_it_prints_if_told(folder: Path, option: str) -> None:
+    assert "matching trajectories" in on_a_terminal(folder / "purified", option)
+
+
+def test_the_command_line_starts_without_textual() -> None:
+    program = "import sys; from purify_cli import main; sys.exit('textual' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0

@@ -72,6 +72,14 @@ EDIT = "Your proposed edit has introduced new syntax error(s). Please retry.\n\n
             "Operation 'vim a.py' is not supported by this environment.",
             hit("swe-agent/not_supported", "rejected", "not_supported"),
         ),
+        (
+            "The last command <command>sleep 99\nls</command> timed out and has been killed.\nThe output of",
+            hit("swe-agent/killed", "timeout", "timeout"),
+        ),
+        (
+            "Command not executed. The user rejected your command with the following message: no",
+            hit("swe-agent/not_confirmed", "rejected", "refused"),
+        ),
         (FRAMES + "ValueError: x", hit("exceptions/exception", "error", "ValueError")),
         ("[File: /repo/a.py (2 lines total)]\n1:except ValueError:\n2:    raise TypeError(x)", OK),
     ],

@@ -16,7 +16,7 @@ Field names: platform.openai.com/docs/api-reference/chat, huggingface.co/docs/tr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from purify.errors import RejectedRecordError
@@ -26,13 +26,16 @@ from purify.importing.formats.openai_turns import read_message, read_reply, read
 from purify.importing.record_fields import record_fields, reward_value, system_prompt
 from purify.importing.turns import Turn, build_steps, tool_states
 from purify_schemas import Reward, Trajectory
+from purify_schemas.carried import CARRIED
 
 CONVERSATION = ("messages", "conversation", "conversations", "traj", "trajectory")
 TRL = ("prompt", "completion")
 TAU_BENCH = frozenset({"task_id", "reward", "info", "traj", "trial"})
 
 # Other formats that hold chat messages too: MathCoder, NeMo-Gym, ToRA's corpus.
-_OTHERS = frozenset({"debug_result", "responses_create_params", "gt_cot"})
+_OTHERS = frozenset({"debug_result", "responses_create_params", "gt_cot", "trajectory_format"})
+_PREFERENCE = frozenset({"chosen", "rejected"})
+_VF_EVAL = frozenset({"prompt", "completion", "reward", "example_id"})
 _OTHER_PARTS = ("tool_use", "tool_result")
 # Calls written into the text: claiming such a chat would read it as one without any call.
 _TEXT_CALLS = ("```", "<tool_call>", "<function=", "<execute>", "<code>", "<python>")
@@ -45,7 +48,7 @@ class OpenAIMessages:
     default_rules = "tool"
 
     def recognise(self, record: Record) -> str | None:
-        if not _OTHERS.isdisjoint(record):
+        if not _OTHERS.isdisjoint(record) or record.keys() >= _VF_EVAL or record.keys() >= _PREFERENCE:
             return None
         if record.keys() >= TAU_BENCH:
             return "tau-bench record: traj, task_id, trial, reward, info"
@@ -64,41 +67,72 @@ class OpenAIMessages:
         return f"{key} with roles, no calls"
 
     def read(self, record: Record, context: RecordContext) -> list[Trajectory]:
-        tau_bench = record.keys() >= TAU_BENCH
         key, given, sampled = _conversation(record)
         used = {key, "prompt"} if key == "completion" else {key}
-        prompt = system_prompt(record, [*given, *sampled], used)
-        for index, item in enumerate(given):
-            path = f"prompt[{index}]"
-            message = as_object(item, path)
-            string(message, "role", path)
+        return [read_chat(record, context, format_name=self.name, key=key, given=given, sampled=sampled, used=used)]
+
+
+def read_chat(
+    record: Record,
+    context: RecordContext,
+    *,
+    format_name: str,
+    key: str,
+    given: Sequence[Any],
+    sampled: Sequence[Any],
+    used: set[str],
+    sample: int = 0,
+    rewards: Sequence[Reward] = (),
+) -> Trajectory:
+    """The row of a record whose chat messages `given` were the prompt, and `sampled`, its member `key`, came then.
+
+    `used` are the members that hold messages. `rewards` are added to those that the record has.
+    """
+    tau_bench = record.keys() >= TAU_BENCH
+    given, sampled = _as_exported(record, given, sampled)
+    prompt = system_prompt(record, [*given, *sampled], used)
+    for index, item in enumerate(given):
+        path = f"prompt[{index}]"
+        message = as_object(item, path)
+        string(message, "role", path)
+        prompt.append(read_message(message, path))
+    turns: list[Turn] = []
+    last: Mapping[str, Any] = {}
+    for index, item in enumerate(sampled):
+        path = f"{key}[{index}]"
+        message = as_object(item, path)
+        if string(message, "role", path) == "assistant":
+            turns.append(read_turn(message, path))
+            last = message
+        elif turns:
+            turns[-1].replies.append(read_reply(message, path))
+        else:
             prompt.append(read_message(message, path))
-        turns: list[Turn] = []
-        last: Mapping[str, Any] = {}
-        for index, item in enumerate(sampled):
-            path = f"{key}[{index}]"
-            message = as_object(item, path)
-            if string(message, "role", path) == "assistant":
-                turns.append(read_turn(message, path))
-                last = message
-            elif turns:
-                turns[-1].replies.append(read_reply(message, path))
-            else:
-                prompt.append(read_message(message, path))
-        if not turns:
-            raise RejectedRecordError(f"{key} has no assistant turn")
-        fields = record_fields(
-            record,
-            used=used,
-            format_name=self.name,
-            framework="tau-bench" if tau_bench else None,
-            last_finish=last.get("finish_reason") or last.get("stop_reason"),
-        )
-        if tau_bench:
-            fields["rewards"] += _tau_rewards(record["info"])
-        steps = build_steps(turns, context)
-        states = tool_states(steps, "external" if tau_bench else "unknown")
-        return [context.trajectory(record=record, messages=prompt, steps=steps, tool_states=states, **fields)]
+    if not turns:
+        raise RejectedRecordError(f"{key} has no assistant turn")
+    fields = record_fields(
+        record,
+        used=used,
+        format_name=format_name,
+        framework="tau-bench" if tau_bench else None,
+        last_finish=last.get("finish_reason") or last.get("stop_reason"),
+    )
+    fields["rewards"] += [*(_tau_rewards(record["info"]) if tau_bench else ()), *rewards]
+    steps = build_steps(turns, context)
+    states = tool_states(steps, "external" if tau_bench else "unknown")
+    return context.trajectory(record=record, messages=prompt, steps=steps, tool_states=states, sample=sample, **fields)
+
+
+def _as_exported(record: Record, given: Sequence[Any], sampled: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
+    """The two, cut before the first turn that the policy sampled, where `purify export` says how many those are."""
+    told = record.get(CARRIED)
+    calls = told.get("calls") if isinstance(told, Mapping) else None
+    if not isinstance(calls, list):
+        return given, sampled
+    messages = [*given, *sampled]
+    turns = [at for at, item in enumerate(messages) if isinstance(item, Mapping) and item.get("role") == "assistant"]
+    start = turns[-len(calls)] if 0 < len(calls) <= len(turns) else len(given)
+    return messages[:start], messages[start:]
 
 
 def _conversation(record: Record) -> tuple[str, list[Any], list[Any]]:

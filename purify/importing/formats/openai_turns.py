@@ -37,7 +37,13 @@ _CALL = ("id", "type", "function")
 _FUNCTION = ("name", "arguments")
 
 # inspect_ai's ToolCallError.type; its other types are plain errors.
-_ERROR_TYPES: Mapping[object, Status] = {"parsing": "malformed", "timeout": "timeout", "approval": "rejected"}
+_ERROR_TYPES: Mapping[object, Status] = {
+    "parsing": "malformed",
+    "timeout": "timeout",
+    "approval": "rejected",
+    "cancelled": "unknown",  # by an operator
+    "sandbox_unavailable": "infra",
+}
 _STATUS: Mapping[object, Status] = {
     **dict.fromkeys(("error", "failed", "failure"), "error"),
     **dict.fromkeys(("timeout", "timed_out"), "timeout"),

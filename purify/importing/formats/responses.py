@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from purify.errors import RejectedRecordError, first_problem
 from purify.importing.base import Record, RecordContext
 from purify.importing.checks import as_list, as_object, json_text, leftover, number, optional_string, wrong
-from purify.importing.formats.responses_ids import Generation, attach, sequence_problem
+from purify.importing.formats.responses_ids import with_ids
 from purify.importing.formats.responses_items import read_output, read_prompt
 from purify.importing.turns import build_steps
 from purify_schemas import Message, Source, Step, Trajectory
@@ -49,7 +49,7 @@ class Responses:
 
 def _row(record: Record, asked: Mapping[str, Any], response: Mapping[str, Any], context: RecordContext) -> Trajectory:
     turns, generations = read_output(as_list(response.get("output"), "response.output"), "response.output")
-    steps, ids, notes = _with_ids(build_steps(turns, context), generations)
+    steps, ids, notes = with_ids(build_steps(turns, context), generations)
     messages = read_prompt(asked.get("input", []), "responses_create_params.input")
     if (instructions := optional_string(asked, "instructions", "responses_create_params")) is not None:
         messages.insert(0, Message(role="system", content=instructions))
@@ -80,19 +80,6 @@ def _row(record: Record, asked: Mapping[str, Any], response: Mapping[str, Any], 
         finish_reason=_finish(record, response, steps),
         extra=json_text(_extra(record, asked, response) | notes, "the record"),
     )
-
-
-def _with_ids(
-    steps: list[Step], generations: Sequence[Generation | None]
-) -> tuple[list[Step], list[int] | None, dict[str, str]]:
-    """Steps and prompt ids, and notes on what was dropped and why."""
-    known = [generation for generation in generations if generation is not None]
-    if not known:
-        return steps, None, {}
-    if (problem := sequence_problem(generations)) is not None:
-        return steps, None, {"token_ids_dropped": problem}
-    misfit = next((generation.misfit for generation in known if generation.misfit), None)
-    return attach(steps, known), known[0].prompt, {"logprobs_dropped": misfit} if misfit else {}
 
 
 def _task(record: Record, asked: Mapping[str, Any]) -> str | None:

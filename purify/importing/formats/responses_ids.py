@@ -13,10 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from purify.importing.checks import as_list, number, wrong
+from purify.importing.checks import as_list, number, token_ids
 from purify_schemas import Segment, Step
 
-KEYS = frozenset({"prompt_token_ids", "generation_token_ids", "generation_log_probs"})
+NEMO_GYM = ("prompt_token_ids", "generation_token_ids", "generation_log_probs")
+KEYS = frozenset(NEMO_GYM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +31,16 @@ class Generation:
     """Why log-probs that are there cannot be used."""
 
 
-def read_generation(item: Mapping[str, Any], path: str) -> Generation | None:
-    """The ids on an item; None where there are none (NeMo-Gym writes empty lists then)."""
-    prompt = _ids(item.get("prompt_token_ids"), f"{path}.prompt_token_ids")
-    sampled = _ids(item.get("generation_token_ids"), f"{path}.generation_token_ids")
+def read_generation(item: Mapping[str, Any], path: str, names: tuple[str, str, str] = NEMO_GYM) -> Generation | None:
+    """The ids on an item; None where there are none (NeMo-Gym writes empty lists then).
+
+    `names` are the members that hold the prompt, what was sampled, and its log-probs.
+    """
+    prompt = token_ids(item.get(names[0]), f"{path}.{names[0]}")
+    sampled = token_ids(item.get(names[1]), f"{path}.{names[1]}")
     if not prompt and not sampled:
         return None
-    written = as_list(item.get("generation_log_probs") or [], f"{path}.generation_log_probs")
+    written = as_list(item.get(names[2]) or [], f"{path}.{names[2]}")
     logprobs = [value for entry in written if (value := number(entry)) is not None]
     if len(logprobs) == len(written) == len(sampled):
         return Generation(prompt, sampled, logprobs)
@@ -58,6 +62,21 @@ def sequence_problem(generations: Sequence[Generation | None]) -> str | None:
     return None
 
 
+def with_ids(
+    steps: list[Step], generations: Sequence[Generation | None]
+) -> tuple[list[Step], list[int] | None, dict[str, str]]:
+    """Steps and prompt ids where the turns form one sequence, and notes on what was dropped and why."""
+    known = [generation for generation in generations if generation is not None]
+    if not known:
+        return steps, None, {}
+    if (problem := sequence_problem(generations)) is not None:
+        return steps, None, {"token_ids_dropped": problem}
+    if len(known) != len(steps):
+        return steps, None, {"token_ids_dropped": f"{len(known)} generations for {len(steps)} turns"}
+    misfit = next((generation.misfit for generation in known if generation.misfit), None)
+    return attach(steps, known), known[0].prompt, {"logprobs_dropped": misfit} if misfit else {}
+
+
 def attach(steps: Sequence[Step], generations: Sequence[Generation]) -> list[Step]:
     """Put proven ids into the steps. Where a call begins in them is not known without a tokenizer."""
     attached = []
@@ -74,11 +93,3 @@ def attach(steps: Sequence[Step], generations: Sequence[Generation]) -> list[Ste
             )
         )
     return attached
-
-
-def _ids(value: object, path: str) -> list[int]:
-    ids = as_list(value or [], path)
-    for position, token in enumerate(ids):
-        if type(token) is not int or not 0 <= token < 2**31:
-            raise wrong(f"{path}[{position}]", token, "a token id")
-    return ids

@@ -1,0 +1,145 @@
+"""Importer `atif`: Agent Trajectory Interchange Format v1.0 to v1.8, as Harbor and many agents write it.
+
+A record is one trajectory document. Steps of the agent are turns, unless they were copied from elsewhere
+(`is_copied_context`) or dispatched without a model (`llm_call_count` 0): those are context, as are the steps of user
+and system. Token ids (v1.3, v1.4) are used where every turn has them and each prompt extends the turn before.
+Trajectories of sub-agents that are embedded (v1.7) become rows of their own, each a task of its own; `subagent_of` in
+their `extra` names the document they belong to. References to them stay with the result that holds them.
+
+A document that `purify export --to atif` wrote comes back as it was, up to the losses that export names.
+
+Field names: rfcs/0001-trajectory-format.md of harbor-framework/harbor, and the models of the package atif 1.8.0.
+
+    purify import jobs/ -o rollouts/ --format atif
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from purify.errors import RejectedRecordError
+from purify.importing.base import Record, RecordContext
+from purify.importing.checks import as_list, as_object, json_text, leftover, optional_string, string
+from purify.importing.formats.atif_steps import AgentTurn, is_turn, read_between, read_turn, restored
+from purify.importing.formats.responses_ids import with_ids
+from purify.importing.record_fields import record_fields, tool_definitions
+from purify.importing.turns import build_steps, tool_states
+from purify_schemas import Message, Segment, Step, Trajectory
+from purify_schemas.carried import CARRIED
+
+VERSION = "ATIF-v1."
+
+_ROOT = frozenset({"schema_version", "agent", "steps", "extra", "subagent_trajectories"})
+_AGENT = ("name", "model_name", "tool_definitions")
+
+
+class Atif:
+    """See the module's docstring."""
+
+    name = "atif"
+    default_rules = "tool"
+
+    def recognise(self, record: Record) -> str | None:
+        version = record.get("schema_version")
+        if (
+            not isinstance(version, str)
+            or not version.startswith("ATIF-v")
+            or not isinstance(record.get("steps"), list)
+        ):
+            return None
+        return f"schema_version {version}"
+
+    def read(self, record: Record, context: RecordContext) -> list[Trajectory]:
+        version = string(record, "schema_version", "the document")
+        if not version.startswith(VERSION):
+            raise RejectedRecordError(f"schema_version is {version!r}, this importer reads {VERSION}0 to {VERSION}8")
+        return _rows(record, context, "", 0)
+
+
+def _rows(
+    document: Record, context: RecordContext, path: str, sample: int, parent: str | None = None
+) -> list[Trajectory]:
+    """The row of a document, if it has a turn of its own, and those of the sub-agents embedded in it."""
+    listed = as_list(document.get("subagent_trajectories") or [], f"{path}subagent_trajectories")
+    row = _row(document, context, path, sample, parent)
+    rows = [] if row is None else [row]
+    name = document.get("trajectory_id") or document.get("session_id")
+    for index, item in enumerate(listed):
+        here = f"{path}subagent_trajectories[{index}]"
+        above = name if isinstance(name, str) else f"{context.file}#{context.row}"
+        rows += _rows(as_object(item, here), context, f"{here}.", sample + len(rows) + (row is None), above)
+    if not rows:
+        raise RejectedRecordError(f"{path}steps has no step of the agent's own")
+    return rows
+
+
+def _row(document: Record, context: RecordContext, path: str, sample: int, parent: str | None) -> Trajectory | None:
+    prompt: list[Message] = []
+    turns: list[AgentTurn] = []
+    for index, item in enumerate(as_list(document.get("steps"), f"{path}steps")):
+        here = f"{path}steps[{index}]"
+        step = as_object(item, here)
+        if is_turn(step, here):
+            turns.append(read_turn(step, here))
+        elif turns:
+            turns[-1].turn.replies.extend(read_between(step, here))
+        else:
+            prompt += [reply.message for reply in read_between(step, here)]
+    if not turns:
+        return None
+    extra = as_object(document.get("extra") or {}, f"{path}extra")
+    ours = isinstance(extra.get(CARRIED), dict)
+    generations = [agent.generation for agent in turns]
+    if ours:
+        steps, ids, notes = with_ids([_plain(agent) for agent in turns], generations)
+        steps = [restored(agent, step) for agent, step in zip(turns, steps, strict=True)]
+    else:
+        steps, ids, notes = with_ids(build_steps([agent.turn for agent in turns], context), generations)
+    fields = _fields(document, extra, path, notes, parent, sample)
+    return context.trajectory(
+        record=document,
+        messages=prompt,
+        steps=steps,
+        sample=sample,
+        tool_states=tool_states(steps),
+        prompt_token_ids=ids,
+        **fields,
+    )
+
+
+def _plain(agent: AgentTurn) -> Step:
+    return Step(reasoning=Segment(text=agent.turn.reasoning), thinking_chars=agent.turn.thinking_chars)
+
+
+def _fields(
+    document: Record, extra: Mapping[str, Any], path: str, notes: Mapping[str, str], parent: str | None, sample: int
+) -> dict[str, Any]:
+    """Everything about the row that is not in its steps; what is not understood goes to `extra`."""
+    agent = as_object(document.get("agent") or {}, f"{path}agent")
+    used = {CARRIED, "provenance", "group_id"} if CARRIED in extra else set()
+    fields = record_fields(extra, used=used, format_name="atif")
+    model = optional_string(agent, "model_name", f"{path}agent")
+    framework = optional_string(agent, "name", f"{path}agent")
+    source = fields["source"]
+    fields["source"] = source.model_copy(
+        update={"framework": framework or source.framework, "model": model or source.model}
+    )
+    defined = agent.get("tool_definitions")
+    if isinstance(extra.get(CARRIED), dict):
+        fields["tools"] = optional_string(extra, "tools", f"{path}extra") or json_text(defined, f"{path}agent")
+    elif fields["tools"] is None:
+        fields["tools"] = tool_definitions(defined)
+    rest = leftover(document, _ROOT)
+    if told := leftover(agent, _AGENT):
+        rest["agent"] = told
+    if fields["extra"] is not None:
+        rest["extra"] = json.loads(fields["extra"])
+    if parent is not None:
+        name = document.get("trajectory_id")
+        rest["subagent_of"] = parent
+        # Its reward, if it has one, is of another task than its parent's.
+        fields["task_id"] = fields["task_id"] or f"{parent}/{name if isinstance(name, str) else sample}"
+    fields["extra"] = json_text({**rest, **notes}, f"{path}the document")
+    return fields

@@ -1,0 +1,111 @@
+"""Preferences between two conversations, as TRL has them: two trajectories a record, the chosen one first.
+
+Read are `chosen` and `rejected`, lists of chat messages, after an explicit `prompt` or with the prompt in both of them;
+then what they share up to a turn of the model is the prompt (TRL's `extract_prompt` does the same). A prompt that is
+text beside conversations is the question once more, as in UltraFeedback, and stays in `extra`. Turns of the model in
+the prompt were not sampled. Which of the two is preferred is the part `preference` of `rewards`, 1.0 or 0.0: no outcome
+is known, so `reward` is null unless the record has `score_chosen` and `score_rejected`.
+
+Preferences between texts are refused: they show neither turns nor calls.
+
+Field names: huggingface.co/docs/trl/dataset_formats; trl/data_utils.py (`maybe_extract_prompt`); scores:
+huggingface.co/datasets/HuggingFaceH4/ultrafeedback_binarized.
+
+    purify import pairs/ raw/ --format preference
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from purify.errors import RejectedRecordError
+from purify.importing.base import Record, RecordContext
+from purify.importing.checks import as_list, number
+from purify.importing.formats.openai_messages import read_chat
+from purify_schemas import Reward, Trajectory
+from purify_schemas.carried import CARRIED
+
+SIDES = ("chosen", "rejected")
+
+
+class Preference:
+    """See the module's docstring."""
+
+    name = "preference"
+    default_rules = "tool"
+
+    def recognise(self, record: Record) -> str | None:
+        sides = [record.get(side) for side in SIDES]
+        if all(isinstance(side, str) for side in sides):
+            return "chosen and rejected texts"
+        if all(isinstance(side, list) and side and all(map(_is_message, side)) for side in sides):
+            return "chosen and rejected messages"
+        return None
+
+    def read(self, record: Record, context: RecordContext) -> list[Trajectory]:
+        for side in SIDES:
+            if isinstance(record.get(side), str):
+                raise RejectedRecordError(f"{side} is text; only preferences between lists of chat messages are read")
+        chosen, rejected = (as_list(record.get(side), side) for side in SIDES)
+        prompt = record.get("prompt")
+        used = set(SIDES)
+        if isinstance(prompt, list):
+            used.add("prompt")
+        else:
+            shared = shared_prompt(chosen, rejected)
+            prompt, chosen, rejected = chosen[:shared], chosen[shared:], rejected[shared:]
+        if chosen == rejected:
+            raise RejectedRecordError("chosen and rejected are the same")
+        return [
+            self._row(record, context, side, prompt, messages, used)
+            for side, messages in zip(SIDES, (chosen, rejected), strict=True)
+        ]
+
+    def _row(
+        self,
+        record: Record,
+        context: RecordContext,
+        side: str,
+        prompt: Sequence[Any],
+        messages: Sequence[Any],
+        used: set[str],
+    ) -> Trajectory:
+        sample = SIDES.index(side)
+        scores = {f"score_{name}": number(record.get(f"score_{name}")) for name in SIDES}
+        own = dict(record)
+        if "reward" not in record and None not in scores.values():
+            own = {key: value for key, value in record.items() if key not in scores}
+            own["reward"] = scores[f"score_{side}"]
+        both = record.get(CARRIED)
+        if isinstance(both, Mapping) and side in both:
+            own[CARRIED] = both[side]
+        preferred = Reward(name="preference", value=1.0 - sample)
+        return read_chat(
+            own,
+            context,
+            format_name=self.name,
+            key=side,
+            given=prompt,
+            sampled=messages,
+            used={*used},
+            sample=sample,
+            rewards=[preferred],
+        )
+
+
+def shared_prompt(chosen: Sequence[Any], rejected: Sequence[Any]) -> int:
+    """How many messages come before the turn of the model at which the two part."""
+    pairs = zip(chosen, rejected, strict=False)
+    same = next((at for at, (one, other) in enumerate(pairs) if one != other), min(len(chosen), len(rejected)))
+    while same and not _is_turn(chosen, same) and not _is_turn(rejected, same):
+        same -= 1
+    return same
+
+
+def _is_message(item: object) -> bool:
+    return isinstance(item, Mapping) and isinstance(item.get("role"), str)
+
+
+def _is_turn(messages: Sequence[Any], at: int) -> bool:
+    return at < len(messages) and _is_message(messages[at]) and messages[at]["role"] == "assistant"

@@ -1,0 +1,160 @@
+"""Importer `sts`: sessions in the Session Trace Simple Format of the Hugging Face Hub, one file a session.
+
+A file is a header and a message a line (`sessions.py` makes one record of them). The harness is the framework, the
+model that all turns name is the model; the session's own id names no task, since the same task may be tried in many
+sessions. Pi's own sessions, which the Hub shows too, keep calls in their content and are refused.
+
+A session that `purify export --to sts` wrote comes back as it was, up to the losses that export names.
+
+Field names: huggingface.co/docs/hub/session-traces-format.
+
+    purify import sessions/data -o rollouts/ --format sts
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from purify.chat.made_ids import without_made
+from purify.errors import RejectedRecordError
+from purify.importing.base import Record, RecordContext
+from purify.importing.checks import as_list, as_object, identifier, json_text, leftover, optional_string, string
+from purify.importing.formats.openai_turns import read_reply
+from purify.importing.record_fields import record_fields
+from purify.importing.sessions import is_header
+from purify.importing.turns import Reply, Turn, build_steps, tool_states
+from purify_schemas import Call, Message, Observation, Segment, Step, Trajectory
+from purify_schemas.carried import CARRIED
+
+ROLES = ("user", "assistant", "system", "tool")
+
+_HEADER = frozenset({"type", "harness", CARRIED})
+_TURN = ("role", "content", "reasoningContent", "toolCalls", "toolCallId")
+_CALL = ("id", "function", "type")
+
+
+class Sts:
+    """See the module's docstring."""
+
+    name = "sts"
+    default_rules = "tool"
+
+    def recognise(self, record: Record) -> str | None:
+        lines = record.get("lines")
+        if not isinstance(lines, list) or not lines or not all(isinstance(line, dict) for line in lines):
+            return None
+        return f"session of the harness {lines[0]['harness']}" if is_header(lines[0]) else None
+
+    def read(self, record: Record, context: RecordContext) -> list[Trajectory]:
+        lines = as_list(record.get("lines"), "lines")
+        if not lines or not is_header(header := as_object(lines[0], "line 1")):
+            raise RejectedRecordError("line 1 is no session header with a harness")
+        told = _carried(header)
+        prompt, turns = _conversation(lines[1:], () if told is None else _not_sampled(header))
+        if not turns:
+            raise RejectedRecordError("no message has the role assistant")
+        steps = build_steps(turns, context) if told is None else [_plain(turn) for turn in turns]
+        fields = _fields(header, lines[1:], ours=told is not None)
+        return [
+            context.trajectory(
+                record={CARRIED: told}, messages=prompt, steps=steps, tool_states=tool_states(steps), **fields
+            )
+        ]
+
+
+def _carried(header: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What export carried along; None if the session is not ours."""
+    text = optional_string(header, CARRIED, "line 1")
+    if text is None:
+        return None
+    try:
+        return as_object(json.loads(text), f"line 1.{CARRIED}")
+    except (ValueError, RecursionError):
+        raise RejectedRecordError(f"line 1.{CARRIED} is not JSON; remove it if the header was changed") from None
+
+
+def _not_sampled(header: Mapping[str, Any]) -> list[Any]:
+    return as_list(header.get("not_sampled") or [], "line 1.not_sampled")
+
+
+def _conversation(lines: list[Any], not_sampled: Sequence[Any]) -> tuple[list[Message], list[Turn]]:
+    """The prompt, and the turns with what came back. `not_sampled` are the positions of assistants of others."""
+    prompt: list[Message] = []
+    turns: list[Turn] = []
+    for position, item in enumerate(lines):
+        here = f"line {position + 2}"
+        line = as_object(item, here)
+        if string(line, "type", here) != "message":
+            raise RejectedRecordError(f"{here}.type is {line['type']!r}, expected 'message'")
+        path = f"{here}.message"
+        message = as_object(line.get("message"), path)
+        role = string(message, "role", path)
+        if role not in ROLES:
+            raise RejectedRecordError(f"{path}.role is {role!r}, expected one of: {', '.join(ROLES)}")
+        string(message, "content", path)
+        if role == "assistant" and position not in not_sampled:
+            turns.append(_turn(message, path))
+        elif turns:
+            turns[-1].replies.append(_reply(message, path))
+        else:
+            prompt.append(_reply(message, path).message)
+    return prompt, turns
+
+
+def _turn(message: Mapping[str, Any], path: str) -> Turn:
+    thinking = optional_string(message, "reasoningContent", path) or ""
+    calls, unread = [], []
+    for index, item in enumerate(as_list(message.get("toolCalls") or [], f"{path}.toolCalls")):
+        here = f"{path}.toolCalls[{index}]"
+        call = as_object(item, here)
+        function = as_object(call.get("function"), f"{here}.function")
+        name = optional_string(function, "name", f"{here}.function") or None
+        arguments = optional_string(function, "arguments", f"{here}.function")
+        calls.append(Call(id=identifier(call, "id", here), name=name, arguments=arguments))
+        unread.append(leftover(call, _CALL))
+    rest = leftover(message, _TURN)
+    if any(unread):
+        rest["toolCalls"] = unread
+    return Turn(
+        reasoning=thinking + message["content"], thinking_chars=len(thinking), calls=calls, extra=json_text(rest, path)
+    )
+
+
+def _reply(message: Mapping[str, Any], path: str) -> Reply:
+    """A message that the policy did not sample. Calls in one get the names that OpenAI gives them."""
+    call_id = without_made(identifier(message, "toolCallId", path))
+    shown = {"role": message["role"], "content": message["content"], "tool_call_id": call_id}
+    if calls := message.get("toolCalls"):
+        shown["tool_calls"] = [
+            {"type": "function", **as_object(call, f"{path}.toolCalls")} for call in as_list(calls, f"{path}.toolCalls")
+        ]
+    if "reasoningContent" in message:
+        shown["reasoning_content"] = message["reasoningContent"]
+    return read_reply({**leftover(message, (*_TURN, "name", "tool_calls", "tool_call_id")), **shown}, path)
+
+
+def _plain(turn: Turn) -> Step:
+    """A step of our own session; its calls are put back by `Carried.onto`."""
+    messages = [reply.message for reply in turn.replies]
+    return Step(
+        reasoning=Segment(text=turn.reasoning),
+        thinking_chars=turn.thinking_chars,
+        observation=Observation(messages=messages),
+    )
+
+
+def _fields(header: Mapping[str, Any], lines: list[Any], *, ours: bool) -> dict[str, Any]:
+    """Everything about the row that its messages do not say."""
+    fields = record_fields(header, used={*_HEADER, "id"}, format_name="sts")
+    models = {line["message"].get("model") for line in lines if line["message"]["role"] == "assistant"}
+    update: dict[str, Any] = {"framework": header["harness"]}
+    if len(models) == 1 and isinstance(model := next(iter(models)), str):
+        update["model"] = model
+    fields["source"] = fields["source"].model_copy(update=update)
+    if ours:
+        fields["tools"] = optional_string(header, "tools", "line 1")
+    rest = {"id": header["id"]} if "id" in header else {}
+    fields["extra"] = json_text({**rest, **json.loads(fields["extra"] or "{}")}, "line 1")
+    return fields

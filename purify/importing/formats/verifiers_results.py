@@ -1,0 +1,190 @@
+"""`results.jsonl` of verifiers' older `vf-eval`: one rollout a line, as a prompt and a completion.
+
+Tool calls are kept as JSON strings in a message's `tool_calls` (`sanitize_tool_calls`); a reward's parts and other
+metrics as `metrics` (0.1.9 and later, repeated among the record's own members), before that among those alone. Model,
+environment and sampling arguments are those of the `metadata.json` beside the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from purify.errors import RejectedRecordError
+from purify.importing.base import Record, RecordContext
+from purify.importing.checks import as_list, as_object, json_text, leftover, number, wrong
+from purify.importing.formats.responses_ids import read_generation, with_ids
+from purify.importing.formats.rollout_turns import read_chat, read_messages, telling
+from purify.importing.record_fields import reward_value, tool_definitions
+from purify.importing.turns import Turn, build_steps, tool_states
+from purify_schemas import Message, Reward, Source, Step, Trajectory
+from purify_schemas.names import FinishReason
+
+_KEYS = frozenset({"prompt", "completion", "reward", "example_id"})
+_TOKENS = ("prompt_ids", "completion_ids", "completion_logprobs")
+
+_STOPPED: Mapping[object, FinishReason] = {
+    **dict.fromkeys(("max_turns_reached", "max_turns"), "max_turns"),
+    **dict.fromkeys(("prompt_too_long", "max_total_completion_tokens_reached"), "length"),
+    **dict.fromkeys(("has_error", "timeout_reached"), "error"),
+    **dict.fromkeys(("no_tools_called", "has_final_env_response"), "stop"),
+}
+
+
+def is_result(record: Record) -> bool:
+    """Whether a record has the members that every version writes, and no other format has together."""
+    return record.keys() >= _KEYS
+
+
+def read_result(record: Record, context: RecordContext) -> Trajectory:
+    """The row of one rollout."""
+    if missing := sorted(_KEYS - record.keys()):
+        raise RejectedRecordError(f"no verifiers episode, trace or result: {', '.join(missing)} missing")
+    run = _run(context)
+    prompt, turns = _chat(record)
+    steps, ids, notes = _with_ids(build_steps(turns, context), record)
+    metrics, unread = _metrics(record)
+    repeated = {name for name in metrics if record.get(name) == metrics[name]}
+    tools, answer = tool_definitions(record.get("tool_defs") or None), record.get("answer")
+    read = _KEYS | repeated | {"metrics"}
+    read |= {key for key in ("answer", "task") if isinstance(record.get(key), str)}
+    read |= {"tool_defs"} if tools is not None else set()
+    extra = telling({**leftover(record, read), "unread_metrics": unread})
+    if ids is not None:
+        extra["trajectory"] = [{**call, "tokens": leftover(call["tokens"], _TOKENS)} for call in record["trajectory"]]
+    return context.trajectory(
+        record=record,
+        messages=prompt,
+        source=_source(run),
+        task_id=_task(record, run),
+        sample_index=None,
+        tool_states=tool_states(steps),
+        tools=tools,
+        prompt_token_ids=ids,
+        steps=steps,
+        reference=answer if isinstance(answer, str) and answer else None,
+        reward=_reward(record["reward"]),
+        rewards=[Reward(name=name, value=value) for name, value in metrics.items()],
+        finish_reason=_finish(record),
+        extra=json_text(extra | notes, "the record"),
+    )
+
+
+def _chat(record: Record) -> tuple[list[Message], list[Turn]]:
+    """Both sides are chat messages, or text where the environment knows no chat."""
+    asked, given = record["prompt"], record["completion"]
+    before = (
+        [Message(role="user", content=asked)]
+        if isinstance(asked, str)
+        else read_messages(_decoded(asked, "prompt"), "prompt")
+    )
+    items = [{"role": "assistant", "content": given}] if isinstance(given, str) else _decoded(given, "completion")
+    prompt, turns = read_chat(items, "completion")
+    if not turns:
+        raise RejectedRecordError("completion has no assistant message")
+    return [*before, *prompt], turns
+
+
+def _decoded(value: object, path: str) -> list[dict[str, Any]]:
+    """Messages with their calls parsed from JSON strings."""
+    messages: list[dict[str, Any]] = []
+    for index, item in enumerate(as_list(value, path)):
+        message = dict(as_object(item, f"{path}[{index}]"))
+        if isinstance(calls := message.get("tool_calls"), list):
+            message["tool_calls"] = [_call(call, f"{path}[{index}].tool_calls[{i}]") for i, call in enumerate(calls)]
+        messages.append(message)
+    return messages
+
+
+def _call(value: object, path: str) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        raise RejectedRecordError(f"{path} is not the JSON of a call") from None
+
+
+def _with_ids(steps: list[Step], record: Record) -> tuple[list[Step], list[int] | None, dict[str, str]]:
+    """Ids from the column `trajectory`, whose elements are the model's calls, if it was saved."""
+    calls = record.get("trajectory")
+    if not isinstance(calls, list):
+        return steps, None, {}
+    generations = []
+    for index, call in enumerate(calls):
+        tokens = call.get("tokens") if isinstance(call, dict) else None
+        path = f"trajectory[{index}].tokens"
+        generations.append(read_generation(as_object(tokens, path), path, _TOKENS) if tokens is not None else None)
+    return with_ids(steps, generations)
+
+
+def _metrics(record: Record) -> tuple[dict[str, float], dict[str, Any]]:
+    """The metrics that are numbers, and those that are not. The first version wrote them as floats beside its times."""
+    if "metrics" in record:
+        members = as_object(record["metrics"] or {}, "metrics")
+    else:
+        others = leftover(record, _KEYS | {"answer", "task"})
+        members = {k: v for k, v in others.items() if isinstance(v, float) and not k.endswith("_ms")}
+    numbers = {name: found for name, member in members.items() if (found := reward_value(member)) is not None}
+    return numbers, leftover(members, numbers)
+
+
+def _run(context: RecordContext) -> Mapping[str, Any]:
+    """The `metadata.json` of the run, which `vf-eval` writes beside its results; empty where there is none."""
+    if context.root is None:
+        return {}
+    path = (context.root / context.file).parent / "metadata.json"
+    return _metadata(path, path.stat().st_mtime_ns) if path.is_file() else {}
+
+
+@lru_cache(maxsize=64)
+def _metadata(path: Path, modified: int) -> Mapping[str, Any]:
+    """Read once a file and state of it, not once a record."""
+    try:
+        found = orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) and found.keys() >= {"env_id", "model"} else {}
+
+
+def _source(run: Mapping[str, Any]) -> Source:
+    model, sampling = run.get("model"), run.get("sampling_args")
+    sampling = sampling if isinstance(sampling, dict) else {}
+    return Source(
+        framework="verifiers",
+        format="verifiers",
+        model=model if isinstance(model, str) else None,
+        temperature=number(sampling.get("temperature")),
+        sampling=json_text(leftover(sampling, ("temperature",)), "metadata.json: sampling_args"),
+    )
+
+
+def _task(record: Record, run: Mapping[str, Any]) -> str:
+    """An example's position in the data of its environment."""
+    example, name = record["example_id"], record.get("task")
+    if isinstance(example, bool) or not isinstance(example, int | str):
+        raise wrong("example_id", example, "a number or a string")
+    env = name if isinstance(name, str) and name else run.get("env_id")
+    return f"{env}/{example}" if isinstance(env, str) and env else str(example)
+
+
+def _reward(value: object) -> float | None:
+    if value is None:
+        return None
+    if (read := reward_value(value)) is None:
+        raise wrong("reward", value, "a finite float32 or null")
+    return read
+
+
+def _finish(record: Record) -> FinishReason:
+    stopped = record.get("stop_condition")
+    known = _STOPPED.get(stopped) if isinstance(stopped, str) else None
+    if known is not None or record.get("error") is not None:
+        return known or "error"
+    if record.get("is_truncated") is True:
+        return "length"
+    return "stop" if record.get("is_completed") is True else "unknown"

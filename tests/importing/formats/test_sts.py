@@ -1,0 +1,147 @@
+"""Importer `sts`: a session file is one row; sessions with gaps and other agents' sessions are refused."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from purify.errors import RejectedRecordError
+from purify.failures import load_rules
+from purify.importing import ImportConfig, import_dump
+from purify.importing.base import RecordContext
+from purify.importing.formats.sts import Sts
+from purify.importing.records import plan_units, read_segment
+from purify.importing.stage import rejection_reasons
+from purify_schemas import Call, Message, Observation, Segment, Step, Trajectory
+from tests.importing.damage import damaged
+from tests.importing.mutations import broken
+
+HEADER = {"type": "session", "harness": "my-agent", "id": "abc123", "name": "what time is it"}
+
+
+def said(role: str, content: str, **more: Any) -> dict[str, Any]:
+    return {"type": "message", "message": {"role": role, "content": content, **more}}
+
+
+# As in the documentation of the format, with thinking and a model.
+CLOCK = [
+    HEADER,
+    said("user", "what time is it?", timestamp=1),
+    said(
+        "assistant",
+        "",
+        reasoningContent="I look.",
+        toolCalls=[{"id": "t1", "function": {"name": "get_time", "arguments": "{}"}}],
+        model="m",
+    ),
+    said("tool", "Error: no clock", toolCallId="t1"),
+    said("assistant", "I do not know", model="m"),
+]
+
+
+def read(*lines: dict[str, Any]) -> list[Trajectory]:
+    return Sts().read({"lines": list(lines)}, RecordContext("s.jsonl", 0, load_rules("tool")))
+
+
+def write(path: Path, *lines: object) -> Path:
+    path.write_text("".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines))
+    return path
+
+
+def test_a_session_is_a_row() -> None:
+    assert Sts().recognise({"lines": CLOCK}) == "session of the harness my-agent"
+    (row,) = read(*CLOCK)
+    assert row.messages == [Message(role="user", content="what time is it?", extra='{"timestamp":1}')]
+    assert (row.source.framework, row.source.model, row.task_id) == ("my-agent", "m", "s.jsonl#0")
+    first, last = row.steps
+    assert first.reasoning == Segment(text="I look.") and first.thinking_chars == 7
+    (call,) = first.calls
+    assert (call.id, call.name, call.arguments, call.status) == ("t1", "get_time", "{}", "error")
+    assert first.observation == Observation(messages=[Message(role="tool", content="Error: no clock", call_id="t1")])
+    assert last == Step(reasoning=Segment(text="I do not know"), extra='{"model":"m"}')
+    assert row.extra is not None and json.loads(row.extra) == {"id": "abc123", "name": "what time is it"}
+
+
+def test_a_file_is_one_record_and_other_lines_stay_lines(tmp_path: Path) -> None:
+    write(tmp_path / "clock.jsonl", *CLOCK)
+    write(tmp_path / "gap.jsonl", *CLOCK[:3], '{"type": "mess', *CLOCK[3:])
+    write(tmp_path / "pi.jsonl", {"type": "session", "version": 3}, said("user", "x"), said("assistant", "y"))
+    kinds = [
+        segment.kind for unit in plan_units(tmp_path, ["clock.jsonl", "gap.jsonl", "pi.jsonl"]) for segment in unit
+    ]
+    assert kinds == ["session", "session", "lines"]
+    (unit,) = plan_units(tmp_path, ["clock.jsonl"])
+    assert [read.record for segment in unit for read in read_segment(tmp_path, segment)] == [{"lines": CLOCK}]
+    dataset = import_dump(tmp_path, tmp_path.parent / "out", ImportConfig(format="sts")).dataset
+    assert [row.source.file for row in dataset] == ["clock.jsonl"]
+    reasons = rejection_reasons(dataset)
+    assert sum(reasons.values()) == dataset.manifest.rejected == 4
+    assert any(reason.startswith("line 4: not JSON") for reason in reasons)
+    assert any(reason == "lines is null, expected a list" for reason in reasons)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"lines": []},
+        {"lines": [said("user", "x")]},
+        {"lines": [{"type": "session", "id": "a"}]},
+        {"lines": ["x"]},
+        HEADER,
+        {"messages": [{"role": "user", "content": "x"}]},
+    ],
+)
+def test_other_records_are_not_claimed(record: dict[str, Any]) -> None:
+    assert Sts().recognise(record) is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ([HEADER], "no message has the role assistant"),
+        ([said("user", "x")], "line 1 is no session header with a harness"),
+        ([HEADER, {"type": "model_change"}], "line 2.type is 'model_change', expected 'message'"),
+        ([HEADER, said("toolResult", "x")], "line 2.message.role is 'toolResult', expected one of: user, assistant"),
+        (
+            [HEADER, {"type": "message", "message": {"role": "user", "content": [{"type": "text", "text": "x"}]}}],
+            "line 2.message.content is a list, expected a string",
+        ),
+        ([{**HEADER, "purify": "{"}, said("assistant", "x")], "line 1.purify is not JSON; remove it if the header was"),
+        (
+            [{**HEADER, "purify": '{"trajectory_id":"t","task_id":"t","group_id":"g"}'}, said("assistant", "x")],
+            "purify: purify tells of 0 steps, the messages have 1",
+        ),
+    ],
+)
+def test_what_cannot_be_understood_is_refused(lines: list[dict[str, Any]], reason: str) -> None:
+    with pytest.raises(RejectedRecordError, match=reason):
+        read(*lines)
+
+
+CARRIED = {"trajectory_id": "t", "task_id": "k", "group_id": "g", "calls": [[{"name": "get_time"}], []]}
+OURS = [{**HEADER, "purify": json.dumps(CARRIED), "tools": "[]", "not_sampled": [0]}, said("assistant", "yes")] + CLOCK[
+    2:
+]
+
+
+def test_our_own_session_is_the_row_it_was() -> None:
+    (row,) = read(*OURS)
+    assert (row.trajectory_id, row.tools, row.extra) == ("t", "[]", None)
+    assert row.messages == [Message(role="assistant", content="yes")]
+    assert row.steps[0].calls == [Call(name="get_time")] and row.steps[0].extra is None
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.data())
+def test_damage_is_read_or_refused(data: st.DataObject) -> None:
+    base = {"lines": data.draw(st.sampled_from([CLOCK, OURS]))}
+    record = data.draw(broken([base])) if data.draw(st.booleans()) else damaged(base, data)
+    with contextlib.suppress(RejectedRecordError, ValidationError):
+        assert Sts().read(record, RecordContext("s.jsonl", 0, load_rules("tool")))
