@@ -95,10 +95,10 @@ class Preference:
 
 
 def shared_prompt(chosen: Sequence[Any], rejected: Sequence[Any]) -> int:
-    """How many messages come before the turn of the model at which the two part."""
+    """How many messages come before the turn of the model at which the two part, or the last before they do."""
     pairs = zip(chosen, rejected, strict=False)
     same = next((at for at, (one, other) in enumerate(pairs) if one != other), min(len(chosen), len(rejected)))
-    while same and not _is_turn(chosen, same) and not _is_turn(rejected, same):
+    while same and not (_is_turn(chosen, same) and _is_turn(rejected, same)):
         same -= 1
     return same
 

@@ -51,12 +51,13 @@ class Sts:
         lines = as_list(record.get("lines"), "lines")
         if not lines or not is_header(header := as_object(lines[0], "line 1")):
             raise RejectedRecordError("line 1 is no session header with a harness")
-        told = _carried(header)
-        prompt, turns = _conversation(lines[1:], () if told is None else _not_sampled(header))
+        told = _json_member(header, CARRIED)
+        metadata = {} if told is None else _json_member(header, "metadata") or {}
+        prompt, turns = _conversation(lines[1:], as_list(metadata.get("not_sampled") or [], "line 1.not_sampled"))
         if not turns:
             raise RejectedRecordError("no message has the role assistant")
         steps = build_steps(turns, context) if told is None else [_plain(turn) for turn in turns]
-        fields = _fields(header, lines[1:], ours=told is not None)
+        fields = _fields(header, metadata, _model(lines[1:]), ours=told is not None)
         return [
             context.trajectory(
                 record={CARRIED: told}, messages=prompt, steps=steps, tool_states=tool_states(steps), **fields
@@ -64,19 +65,15 @@ class Sts:
         ]
 
 
-def _carried(header: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What export carried along; None if the session is not ours."""
-    text = optional_string(header, CARRIED, "line 1")
-    if text is None:
+def _json_member(header: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    """A member of our own header, which is JSON text; None if it is not there (or another harness's)."""
+    text = header.get(name)
+    if not isinstance(text, str):
         return None
     try:
-        return as_object(json.loads(text), f"line 1.{CARRIED}")
+        return as_object(json.loads(text), f"line 1.{name}")
     except (ValueError, RecursionError):
-        raise RejectedRecordError(f"line 1.{CARRIED} is not JSON; remove it if the header was changed") from None
-
-
-def _not_sampled(header: Mapping[str, Any]) -> list[Any]:
-    return as_list(header.get("not_sampled") or [], "line 1.not_sampled")
+        raise RejectedRecordError(f"line 1.{name} is not JSON; remove it if the header was changed") from None
 
 
 def _conversation(lines: list[Any], not_sampled: Sequence[Any]) -> tuple[list[Message], list[Turn]]:
@@ -145,16 +142,21 @@ def _plain(turn: Turn) -> Step:
     )
 
 
-def _fields(header: Mapping[str, Any], lines: list[Any], *, ours: bool) -> dict[str, Any]:
+def _fields(header: Mapping[str, Any], metadata: Mapping[str, Any], model: str | None, *, ours: bool) -> dict[str, Any]:
     """Everything about the row that its messages do not say."""
-    fields = record_fields(header, used={*_HEADER, "id"}, format_name="sts")
-    models = {line["message"].get("model") for line in lines if line["message"]["role"] == "assistant"}
-    update: dict[str, Any] = {"framework": header["harness"]}
-    if len(models) == 1 and isinstance(model := next(iter(models)), str):
-        update["model"] = model
-    fields["source"] = fields["source"].model_copy(update=update)
-    if ours:
-        fields["tools"] = optional_string(header, "tools", "line 1")
     rest = {"id": header["id"]} if "id" in header else {}
+    fields = record_fields(metadata if ours else header, used={*_HEADER, "id"}, format_name="sts")
+    fields["source"] = fields["source"].model_copy(
+        update={"framework": header["harness"], "model": model or fields["source"].model}
+    )
+    if ours:
+        fields["tools"] = optional_string(metadata, "tools", "line 1.metadata")
     fields["extra"] = json_text({**rest, **json.loads(fields["extra"] or "{}")}, "line 1")
     return fields
+
+
+def _model(lines: list[Any]) -> str | None:
+    """The model that all turns name, if they name one."""
+    messages = [line["message"] for line in lines if line["message"]["role"] == "assistant"]
+    named = [message.get("model") for message in messages]
+    return named[0] if isinstance(named[0], str) and named.count(named[0]) == len(named) else None

@@ -126,9 +126,8 @@ def test_what_cannot_be_understood_is_refused(lines: list[dict[str, Any]], reaso
 
 
 CARRIED = {"trajectory_id": "t", "task_id": "k", "group_id": "g", "calls": [[{"name": "get_time"}], []]}
-OURS = [{**HEADER, "purify": json.dumps(CARRIED), "tools": "[]", "not_sampled": [0]}, said("assistant", "yes")] + CLOCK[
-    2:
-]
+METADATA = json.dumps({"tools": "[]", "not_sampled": [0], "edits": []})
+OURS = [{**HEADER, "purify": json.dumps(CARRIED), "metadata": METADATA}, said("assistant", "yes"), *CLOCK[2:]]
 
 
 def test_our_own_session_is_the_row_it_was() -> None:
