@@ -68,6 +68,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.resumed --model $(TOY)/model --tasks $(TOY)/train.jsonl
 	$(BIN)/python -m benchmarks.train
 	$(BIN)/python -m benchmarks.train_memory
+	$(BIN)/python -m benchmarks.page
 
 reproduce: setup
 	$(BIN)/python -m benchmarks.reproduction run --choose -o reproduction

@@ -9,12 +9,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import typer
 
+from purify.exporting.config import ExportFormat
+from purify.exporting.registry import EXPORTERS
 from purify.importing import ImportConfig, import_dump
+from purify.importing.registry import IMPORTERS
 from purify_cli.main import app
 
 ROOT = Path(__file__).parents[1]
@@ -53,6 +56,17 @@ def test_the_python_of_the_documents_runs(document: str, tmp_path: Path, monkeyp
 
             purify.clean("rollouts", "purified")
         exec(compile(code, document, "exec"), {})
+
+
+def test_every_format_is_in_the_documentation() -> None:
+    read, _, written = (ROOT / "docs/formats.md").read_text().partition("## What `purify export --to` writes")
+    described = re.findall(r"^\| `([\w-]+)` \|", read, re.MULTILINE)
+    assert sorted(described) == sorted(IMPORTERS)
+    assert ImportConfig.model_fields["format"].description is not None
+    listed = ImportConfig.model_fields["format"].description.partition(", or auto")[0].split(", ")
+    assert listed == sorted(IMPORTERS)
+    assert re.findall(r"^\| `([\w-]+)` \|", written.partition("\n## ")[0], re.MULTILINE) == list(get_args(ExportFormat))
+    assert set(get_args(ExportFormat)) == set(EXPORTERS)
 
 
 DOCUMENTS = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md"))]

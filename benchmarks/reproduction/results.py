@@ -11,7 +11,7 @@ import polars as pl
 
 from benchmarks.reproduction.arms import Run
 from purify.iterating import RoundReport
-from purify.reporting.report import Stats
+from purify.reporting.figures import Stats
 
 FIGURES = ("tool_error_rate", "correct_without_failed_call", "accuracy", "recovery_rate", "first_call_failures")
 _FIELDS = {"tool_error_rate": "tool_error_rate_as_sampled"}

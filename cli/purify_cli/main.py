@@ -13,6 +13,7 @@ from purify.errors import PurifyError
 from purify_cli import (
     clean,
     demo,
+    diff,
     doctor,
     evaluate,
     export,
@@ -20,6 +21,8 @@ from purify_cli import (
     import_,
     inspect,
     iterate,
+    publish,
+    report,
     schema,
     score,
     stats,
@@ -33,8 +36,9 @@ app = typer.Typer(
     help="Purify tool-using rollouts: replace failed calls by the model's own later corrections, with provenance.\n\n"
     "Rollouts come from a model (generate) or a dump (import). Each stage reads one dataset and writes the next: "
     "clean, restore, score; train learns from one, evaluate measures what was learned, iterate does it all in rounds. "
-    "Look at any dataset with inspect, stats, verify.\n\n"
-    "Exit codes: 0 done, 1 findings (verify, doctor), 2 bad input or bad use, 130 interrupted.",
+    "Look at any dataset with inspect, stats, report, diff, verify; hand it on with export, publish.\n\n"
+    "Exit codes: 0 done, 1 findings (verify, doctor, publish) or a difference (diff), 2 bad input or bad use, "
+    "130 interrupted.",
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     add_completion=False,
@@ -49,9 +53,12 @@ app.command("score")(score.command)
 app.command("train")(train.command)
 app.command("evaluate")(evaluate.command)
 app.command("iterate")(iterate.command)
-app.command("export")(export.command)
 app.command("inspect")(inspect.command)
 app.command("stats")(stats.command)
+app.command("report")(report.command)
+app.command("diff")(diff.command)
+app.command("export")(export.command)
+app.command("publish")(publish.command)
 app.command("verify")(verify.command)
 app.command("schema")(schema.command)
 app.command("doctor")(doctor.command)
@@ -60,7 +67,7 @@ app.command("toy")(toy.command)
 
 
 def run() -> None:
-    """Entry point. Exit codes: 0 done, 1 findings, 2 bad input or bad use, 130 interrupted."""
+    """Entry point. Exit codes: 0 done, 1 findings or a difference, 2 bad input or bad use, 130 interrupted."""
     try:
         app()
     except PurifyError as error:

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from purify.reporting.report import AdvantageStats, CallStats, EditStats, Stats
+from purify.reporting.figures import CallStats, EditStats, Stats
+from purify.reporting.remarks import verdict
 from purify_cli.terminal import one_line
 
 _BAR = 30
@@ -130,28 +131,7 @@ def _show_advantage(report: Stats, console: Console) -> None:
         )
         table.add_row(f"  {entry.of}", f"{entry.trajectories:,}", mean, error)
     console.print(table)
-    console.print(_verdict(advantage), style="dim")
-
-
-def _verdict(advantage: AdvantageStats) -> str:
-    """What the sign means for a zero-mean-advantage objective, if there is a sign to speak of."""
-    recovered = advantage.means[-1]
-    if recovered.mean is None:
-        return "No trajectory with a reward recovered from a failed call, so purifying changes no advantage."
-    if recovered.standard_error is None:
-        return (
-            "Only one trajectory with a reward recovered from a failed call: too few to tell whether purifying helps."
-        )
-    if abs(recovered.mean) <= 2 * recovered.standard_error:
-        return (
-            "Recovered trajectories score about their group's mean: no clear sign that purifying helps GRPO or hurts."
-        )
-    if recovered.mean > 0:
-        return "Recovered trajectories score above their group's mean: purifying helps GRPO push against failed calls."
-    return (
-        "Recovered trajectories score below their group's mean: raw GRPO already pushes against their failed "
-        "calls, and purifying takes that away. Consider `purify clean --apply-to winners`."
-    )
+    console.print(verdict(advantage), style="dim")
 
 
 def _share(count: int, total: int) -> str:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from difflib import unified_diff
 
-import orjson
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from purify.reporting.calls import code_text
 from purify.reporting.columns import NO_TOOL
-from purify.saar.rule import CallView
-from purify.saar.text import code_of
 from purify_cli.terminal import one_line, plain, shorten
-from purify_schemas import Call, Step
+from purify_schemas import Step
 
 CODE_LINES, TEXT_LINES = 12, 6
 _DIFF_LINES = 1000
@@ -56,17 +54,6 @@ def difference(failed: Step, corrected: Step, *, full: bool) -> RenderableType:
     if len(lines) < len(changed):
         texts.append(Text(f"… {len(changed) - len(lines):,} lines", style="dim"))
     return Padding(Text("\n").join(texts), (0, 0, 0, 2))
-
-
-def code_text(call: Call) -> str:
-    """What a call does: its code, its only text argument, or its arguments one a line."""
-    text = code_of(CallView(call.name, call.arguments, call.status), ("code",))
-    if not text.startswith("{"):
-        return text
-    try:
-        return orjson.dumps(orjson.loads(text), option=orjson.OPT_INDENT_2).decode()
-    except orjson.JSONDecodeError:
-        return text
 
 
 def _fields(step: Step) -> Iterator[tuple[str, str, str, int]]:

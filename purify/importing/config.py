@@ -15,8 +15,8 @@ class ImportConfig(BaseModel):
 
     format: str = Field(
         default="auto",
-        description="adp, atropos, inspect, mini-swe-agent, openai, responses, rllm, sharegpt,"
-        " skyrl, slime, swe-agent, tagged, verifiers, verl, or auto: recognised by content.",
+        description="adp, atif, atropos, inspect, mini-swe-agent, openai, preference, pretokenized, responses, rllm,"
+        " sharegpt, skyrl, slime, sts, swe-agent, tagged, verifiers, verl, or auto: recognised by content.",
     )
     preset: str | None = Field(default=None, description="For tagged text: mathcoder, mint, tora, or a YAML file.")
     template: TemplateName = Field(

@@ -13,7 +13,7 @@ from __future__ import annotations
 import polars as pl
 
 from purify.reporting.columns import failed, steps, stored_calls
-from purify.reporting.report import AdvantageStats, MeanAdvantage
+from purify.reporting.figures import AdvantageStats, MeanAdvantage
 
 
 def recovered_rows(frame: pl.DataFrame) -> pl.Series:

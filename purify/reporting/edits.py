@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import polars as pl
 
 from purify.reporting import columns
-from purify.reporting.report import EditStats
+from purify.reporting.figures import EditStats
 from purify_schemas.provenance import Verdict
 
 BINS = 10
@@ -23,12 +23,12 @@ def edit_counts(frame: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
     # Similarity 1 belongs to the last bin.
     bin_of = (pl.col("similarity") * BINS).floor().clip(upper_bound=BINS - 1).cast(pl.Int64).alias("bin")
     yield "links", columns.elements(edits.select("links"), "links").group_by(bin_of).len()
-    yield "removed_parts", _removed(columns.removed_parts(frame))
+    yield "removed_parts", written_text(columns.removed_parts(frame))
     yield "mixed_in", frame.select(pl.col("provenance").struct.field("mixed_in").sum().alias("len"))
 
 
-def _removed(parts: pl.DataFrame) -> pl.DataFrame:
-    """One row: turns, ids and characters of all removed parts. `tokens` is null where no part has ids."""
+def written_text(parts: pl.DataFrame) -> pl.DataFrame:
+    """One row: turns, ids and characters of all these parts. `tokens` is null where no part has ids."""
     reasoning, action = pl.col("reasoning").struct, pl.col("action").struct
     observed = pl.col("observation").struct
     ids = [reasoning.field("token_ids"), action.field("token_ids"), observed.field("token_ids")]

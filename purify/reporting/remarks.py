@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from purify.reporting.report import EditStats, Stats
+from purify.reporting.figures import AdvantageStats, EditStats, Stats
 
 RULES = "do the failure rules fit these tools (purify import --rules)?"
 
@@ -37,3 +37,24 @@ def _of_edits(edits: EditStats, rows: int) -> Iterator[str]:
             f"{edits.state_unknown:,} edits are of tools whose state is not declared: if such a tool changes files or "
             "a session, clean again with --tool-state NAME=external (or python_kernel, stateless)"
         )
+
+
+def verdict(advantage: AdvantageStats) -> str:
+    """What the sign means for a zero-mean-advantage objective, if there is a sign to speak of."""
+    recovered = advantage.means[-1]
+    if recovered.mean is None:
+        return "No trajectory with a reward recovered from a failed call, so purifying changes no advantage."
+    if recovered.standard_error is None:
+        return (
+            "Only one trajectory with a reward recovered from a failed call: too few to tell whether purifying helps."
+        )
+    if abs(recovered.mean) <= 2 * recovered.standard_error:
+        return (
+            "Recovered trajectories score about their group's mean: no clear sign that purifying helps GRPO or hurts."
+        )
+    if recovered.mean > 0:
+        return "Recovered trajectories score above their group's mean: purifying helps GRPO push against failed calls."
+    return (
+        "Recovered trajectories score below their group's mean: raw GRPO already pushes against their failed "
+        "calls, and purifying takes that away. Consider `purify clean --apply-to winners`."
+    )

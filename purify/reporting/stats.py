@@ -20,8 +20,8 @@ from purify.datasets import Dataset
 from purify.reporting import columns
 from purify.reporting.advantage import advantages, recovered_rows
 from purify.reporting.edits import edit_counts, edit_stats
+from purify.reporting.figures import CallStats, Stats, ToolStats
 from purify.reporting.remarks import remarks
-from purify.reporting.report import CallStats, Stats, ToolStats
 from purify_schemas import PURIFIED_SCHEMA, RAW_SCHEMA
 from purify_schemas.names import Status
 

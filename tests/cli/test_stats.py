@@ -155,7 +155,7 @@ def test_large_numbers_are_never_cropped() -> None:
 
     from rich.console import Console
 
-    from purify.reporting.report import CallStats
+    from purify.reporting.figures import CallStats
     from purify_cli.show_stats import _calls
 
     view = CallStats(

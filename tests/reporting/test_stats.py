@@ -11,7 +11,7 @@ import pytest
 from purify.cleaning import clean
 from purify.errors import PurifyError
 from purify.reporting import stats
-from purify.reporting.report import CallStats, EditStats, ToolStats
+from purify.reporting.figures import CallStats, EditStats, ToolStats
 from purify.saar import SaarConfig
 from purify_schemas import Call, Message, Observation, Segment, Step, Trajectory
 from tests.support import call, step, trajectory, write_dataset

@@ -1,0 +1,141 @@
+"""The card of a published dataset: YAML front matter for the hub, then Markdown for people.
+
+Front matter: huggingface/hub-docs, `datasetcard.md` (names), `docs/hub/datasets-cards.md` (what they mean).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from purify.publishing.config import PublishConfig
+from purify.publishing.contamination import LONGEST, SHORTEST
+from purify.publishing.duplicates import SHINGLE
+from purify.publishing.features import card_features
+from purify.publishing.limits import limits
+from purify.publishing.report import Audit
+from purify.publishing.sources import Sources
+from purify.reporting.figures import Stats, ToolStats
+from purify_schemas import Manifest
+
+TEMPLATE = Path(__file__).with_name("card.md.jinja")
+_SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
+
+
+class Facts(NamedTuple):
+    """What a card says, and nothing else: the same facts give the same bytes."""
+
+    manifest: Manifest
+    """Of the published copy."""
+    made_by: str
+    """The stage that wrote the dataset that was published."""
+    options: dict[str, Any]
+    """Of that stage."""
+    online: bool
+    """Whether rows were edited while they were generated."""
+    stats: Stats
+    sources: Sources
+    audit: Audit
+    config: PublishConfig
+
+    @property
+    def title(self) -> str:
+        return self.config.title or (self.config.repo or "Tool-using trajectories").rpartition("/")[2]
+
+    @property
+    def summary(self) -> str:
+        """One sentence, for the card and for croissant.json."""
+        scored = ", with log-probs of every model token" if self.manifest.scored else ""
+        what = "purified" if self.stats.edits else "raw"
+        return f"Rollouts of tool-using language models, {what}{scored}: {self.manifest.rows:,} trajectories."
+
+
+def card(facts: Facts, schema: pa.Schema, folder: Path) -> str:
+    """`README.md`. `folder` holds the shards, whose sizes the front matter gives."""
+    import jinja2
+
+    page = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    page.filters.update(number=_number, percent=_percent, cell=_cell)
+    stats = facts.stats
+    after = stats.after.by_tool if stats.after else {}
+    body = page.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        facts._asdict(),
+        title=facts.title,
+        summary=facts.summary,
+        license=facts.config.license,
+        purified=stats.edits is not None,
+        shown=stats.after or stats.before,
+        before=" before" if stats.after else "",
+        after_tools={name: after.get(name, ToolStats(calls=0, failed=0)) for name in stats.before.by_tool},
+        options=_options(facts),
+        dropped=facts.audit.dropped,
+        contaminated=Counter(row.benchmark for row in facts.audit.contaminated),
+        limits=list(limits(stats, facts.audit, facts.options, online=facts.online)),
+        restorable=stats.edits is not None and not facts.online,
+        shingle=SHINGLE,
+        longest=LONGEST,
+        shortest=SHORTEST,
+    )
+    return f"---\n{_front_matter(facts, schema, folder)}---\n\n{body}"
+
+
+def _front_matter(facts: Facts, schema: pa.Schema, folder: Path) -> str:
+    manifest = facts.manifest
+    stored = sum(shard.bytes for shard in manifest.shards)
+    loaded = sum(_uncompressed(folder / shard.path) for shard in manifest.shards)
+    split = {"name": "train", "num_bytes": loaded, "num_examples": manifest.rows}
+    matter: dict[str, Any] = {
+        "license": facts.config.license or "unknown",
+        "pretty_name": facts.title,
+        "task_categories": ["text-generation"],
+        "size_categories": [_size(manifest.rows)],
+        "tags": ["agent", "tool-use", "trajectories", *(["purified"] if facts.stats.edits else []), "purify"],
+        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/*.parquet"}]}],
+        "dataset_info": {
+            "features": card_features(schema),
+            "splits": [split],
+            "download_size": stored,
+            "dataset_size": loaded,
+        },
+    }
+    return yaml.safe_dump(matter, sort_keys=False, allow_unicode=True)
+
+
+def _uncompressed(shard: Path) -> int:
+    footer = pq.read_metadata(shard)
+    return sum(footer.row_group(index).total_byte_size for index in range(footer.num_row_groups))
+
+
+def _size(rows: int) -> str:
+    return _SIZES[min(max(len(str(rows)) - 3, 0), len(_SIZES) - 1)]
+
+
+def _options(facts: Facts) -> list[tuple[str, str]]:
+    """The options of `clean`; what the edits themselves say, where a later stage wrote the dataset."""
+    edits = facts.stats.edits
+    if edits is None:
+        return []
+    if facts.made_by == "clean":
+        return [("method", "saar")] + [(name, str(value)) for name, value in facts.options.items()]
+    gates = ", ".join(edits.gates) or "none"
+    gammas = ", ".join(f"{gamma:g}" for gamma in edits.thresholds) or "no edit was judged"
+    return [("method", "saar"), ("gamma", gammas), ("gates", gates), ("written by", facts.made_by)]
+
+
+def _number(count: int) -> str:
+    return f"{count:,}"
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.1%}"
+
+
+def _cell(value: object) -> str:
+    """Text of others inside a table: on one line, and without the signs that end a cell or begin HTML."""
+    text = "–" if value is None else " ".join(str(value).split())
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "\\`")

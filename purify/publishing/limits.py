@@ -1,0 +1,54 @@
+"""What a published dataset cannot promise, said of this one: only what applies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from purify.publishing.report import Audit
+from purify.reporting.figures import Stats
+
+
+def limits(stats: Stats, audit: Audit, options: dict[str, Any], *, online: bool) -> Iterator[str]:
+    """One sentence or two each."""
+    if stats.edits is not None:
+        accepted = sum(stats.edits.accepted.values())
+        if accepted and not online:
+            yield (
+                f"{accepted:,} edits were made after sampling: what follows an edit was sampled with the failed call "
+                "still in the context, so its stored log-probs are those of another context "
+                "(`provenance.stale_from` says from where on)."
+            )
+        if stats.edits.state_unknown:
+            yield (
+                f"{stats.edits.state_unknown:,} edits are of tools whose state is not declared. If such a tool changes "
+                "files or a session, a later result may depend on a call that is no longer there."
+            )
+        if left := stats.edits.rows_mixed_in:
+            asked = ", ".join(f"{name} {options[name]}" for name in ("fraction", "apply_to") if name in options)
+            yield f"{left:,} trajectories were left raw on purpose ({asked or 'by an option'}); `mixed_in` marks them."
+        if stats.after and stats.after.failed:
+            yield (
+                f"{stats.after.failed:,} failed calls remain: nothing in the same trajectory corrected them, or the "
+                "edit was refused."
+            )
+        yield (
+            "A later success is taken for a correction of the failure before it; where it was another attempt "
+            "altogether, the edit is wrong."
+        )
+        yield (
+            "Removed turns stay in `provenance.edits[].removed`: who reads only `steps` sees none of them, but they "
+            "are published."
+        )
+    if unknown := (stats.after or stats.before).by_status.get("unknown", 0):
+        yield f"{unknown:,} tool calls have no known status: they count neither as failed nor as successful."
+    yield (
+        "The scan knows the form of tokens, keys and numbers. It does not find passwords that look like words, names, "
+        "places or birth dates, nor what stands in pictures or encoded text"
+        + ("." if audit.findings else "; nothing found is no proof that nothing is there.")
+    )
+    if audit.contamination is None:
+        yield "It is unknown whether benchmark questions are among the prompts."
+    else:
+        yield "Benchmark questions that were rephrased, translated, or have fewer than 8 words are not recognised."
+    yield "Rejected records and the run log are not published: they hold raw text and the paths of a machine."

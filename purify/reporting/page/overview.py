@@ -1,0 +1,149 @@
+"""The part of the page that is there before any script runs: its head, and the numbers of `purify stats`."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+import jinja2
+import orjson
+
+from purify.datasets import Dataset
+from purify.plots import histogram
+from purify.reporting.figures import EditStats, Stats
+from purify.reporting.page.details import REASONS
+from purify.reporting.page.measures import GroupRewards, TextCost, group_rewards, stored_text
+from purify.reporting.remarks import verdict
+from purify.reporting.stats import stats
+
+LISTED = 12
+"""Error types and tools that are shown at once; the others fold away."""
+
+
+class Breakdown(NamedTuple):
+    """Failed calls of one error type or tool, `before` of `total` and `after` of `kept`; null in a raw dataset."""
+
+    name: str
+    link: str
+    before: int
+    total: int
+    after: int | None
+    kept: int | None
+
+
+def overview(dataset: Dataset, *, title: str, shown: int, policy: str, style: str) -> str:
+    """The HTML up to where the trajectories begin."""
+    report, stored, groups = stats(dataset.path), stored_text(dataset), group_rewards(dataset)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"count": _count, "share": _share, "visible": visible, "json": _json}
+    template = environment.from_string(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
+    return template.render(
+        title=title,
+        policy=policy,
+        style=style,
+        manifest=dataset.manifest,
+        report=report,
+        shown=shown,
+        errors=list(_errors(report)),
+        tools=list(_tools(report)),
+        listed=LISTED,
+        reasons=REASONS,
+        cost=list(_cost(report.edits, stored)),
+        groups=groups,
+        similarity=_similarity(report.edits),
+        means=_means(groups),
+        verdict=None if report.advantage.missing else verdict(report.advantage),
+    )
+
+
+def visible(text: str) -> str:
+    """Text of others on one line, with control characters and those that change the direction as signs: NUL is ␀."""
+    return "".join(map(_sign, text))
+
+
+def _sign(character: str) -> str:
+    code = ord(character)
+    if code < 0x20 or code == 0x7F:
+        return chr(0x2400 + code) if code < 0x20 else "␡"
+    return f"‹U+{code:04X}›" if unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp") else character
+
+
+def _errors(report: Stats) -> Iterator[Breakdown]:
+    for name, count in report.before.by_error_type.items():
+        after, kept = None, None
+        if report.after is not None:
+            after, kept = report.after.by_error_type.get(name, 0), report.after.calls
+        yield Breakdown(name, _link(error=name), count, report.before.calls, after, kept)
+
+
+def _tools(report: Stats) -> Iterator[Breakdown]:
+    for name, tool in report.before.by_tool.items():
+        after, kept = None, None
+        if report.after is not None:
+            stored = report.after.by_tool.get(name)
+            after, kept = (stored.failed, stored.calls) if stored else (0, 0)
+        yield Breakdown(name, _link(tool=name), tool.failed, tool.calls, after, kept)
+
+
+def _link(**filters: str) -> str:
+    """The address, within the page, of the trajectories with such a call."""
+    return f"#{urlencode({'view': 'rows', **filters})}"
+
+
+def _cost(edits: EditStats | None, stored: TextCost) -> Iterator[tuple[str, int | None, int | None]]:
+    """What, how much was removed, how much is kept."""
+    removed = TextCost(0, None, 0)
+    if edits is not None:
+        removed = TextCost(edits.turns_removed, edits.tokens_removed, edits.characters_removed)
+    yield "turns", removed.turns, stored.turns
+    if stored.tokens is not None:
+        yield "tokens", removed.tokens or 0, stored.tokens
+    yield "characters", removed.characters, stored.characters
+
+
+def _similarity(edits: EditStats | None) -> str | None:
+    if edits is None or not sum(edits.similarity):
+        return None
+    counts = edits.similarity
+    said = ", ".join(f"{count:,} from {at / 10:.1f}" for at, count in enumerate(counts) if count)
+    return histogram(
+        counts,
+        low=0,
+        high=1,
+        x_label="similarity of failed and corrected call",
+        y_label="comparisons",
+        marks={gamma: f"γ = {gamma:g}" for gamma in edits.thresholds},
+        label=f"Histogram of {sum(counts):,} similarities: {said}",
+    )
+
+
+def _means(groups: GroupRewards | None) -> str | None:
+    if groups is None or groups.low == groups.high:
+        return None
+    return histogram(
+        groups.means,
+        low=groups.low,
+        high=groups.high,
+        x_label="mean reward of the group",
+        y_label="groups",
+        marks={},
+        label=f"Histogram of the mean rewards of {groups.groups:,} groups, from {groups.low:g} to {groups.high:g}",
+    )
+
+
+def _count(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"
+
+
+def _share(part: int | None, whole: int | None) -> str:
+    return "–" if part is None or not whole else f"{part / whole:.1%}"
+
+
+def _json(value: Mapping[str, Any] | object) -> str:
+    """A value of a configuration, as one would write it in JSON."""
+    return orjson.dumps(value).decode()
