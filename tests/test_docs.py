@@ -104,7 +104,15 @@ def test_the_quickstart_works_as_written(tmp_path: Path) -> None:
     for words in [*commands("docs/quickstart.md")][:first]:
         run = subprocess.run([sys.executable, "-m", "purify_cli", *words], cwd=tmp_path, capture_output=True, text=True)
         assert run.returncode == 0, f"purify {shlex.join(words)}: {run.stderr}"
-    assert {path.name for path in tmp_path.iterdir()} == {"examples", "rollouts", "purified", "again"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "examples",
+        "rollouts",
+        "purified",
+        "report.html",
+        "again",
+        "chat",
+        "published",
+    }
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

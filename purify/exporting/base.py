@@ -6,13 +6,16 @@ Adding a format is one file with an `Exporter` and one line in `registry.py`. Wh
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
+import orjson
 import pyarrow as pa
 
+from purify.datasets import Dataset
 from purify.exporting.config import ExportConfig
 from purify_schemas import Trajectory
 
@@ -34,6 +37,8 @@ class Tally:
     """Trajectories that a loss of the exporter (a key of its `losses`) befell."""
     skipped: Counter[str] = field(default_factory=Counter)
     """Trajectories that gave no record, by reason."""
+    place: tuple[int, int] = (0, 0)
+    """Where the trajectory at hand stands: its shard, and its row in there."""
 
     def lose(self, *names: str) -> None:
         """Count each of these losses once for the trajectory at hand."""
@@ -63,6 +68,23 @@ class Exporter(Protocol):
     def records(self, trajectory: Trajectory, config: ExportConfig, tally: Tally) -> Iterator[RowData]:
         """The records of one trajectory, in order; `tally` learns what they lack, or why there are none."""
         ...
+
+
+@runtime_checkable
+class Surveying(Protocol):
+    """An exporter that must know the whole dataset before it writes the first record."""
+
+    def surveyed(self, dataset: Dataset) -> Exporter:
+        """The exporter, knowing what it needs to. It is sent to worker processes."""
+        ...
+
+
+def json_leaf(value: object) -> str:
+    """JSON text for a `JSON` leaf; half a surrogate pair, which arguments may hold, stays an escape."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # that, and integers past 64 bits
+        return json.dumps(value, separators=(",", ":"))
 
 
 def to_arrow(records: Sequence[RowData], schema: pa.Schema) -> pa.Table:

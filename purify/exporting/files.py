@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, Self
@@ -56,7 +57,7 @@ class LinesWriter:
         self._file = self._path.open("wb")
 
     def write(self, records: Sequence[RowData]) -> None:
-        self._file.writelines(orjson.dumps(record) + b"\n" for record in records)
+        self._file.writelines(map(_line, records))
         self._records += len(records)
 
     def __enter__(self) -> Self:
@@ -77,7 +78,7 @@ class SessionsWriter:
     def write(self, records: Sequence[RowData]) -> None:
         for record in records:
             path = self._stem.with_name(f"{self._stem.name}-{len(self.files):06d}.jsonl")
-            path.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in record["lines"]))
+            path.write_bytes(b"".join(map(_line, record["lines"])))
             self.files[path] = 1
 
     def __enter__(self) -> Self:
@@ -85,6 +86,14 @@ class SessionsWriter:
 
     def __exit__(self, *error: object) -> None:
         pass
+
+
+def _line(record: RowData) -> bytes:
+    try:
+        return orjson.dumps(record) + b"\n"
+    except TypeError:  # integers past 64 bits; and half surrogate pairs, which become question marks
+        text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-8", "replace") + b"\n"
 
 
 def _kept(path: Path, records: int) -> dict[Path, int]:

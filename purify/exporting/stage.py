@@ -23,7 +23,7 @@ from purify.datasets.sink import sync, write_atomically
 from purify.datasets.stage import only_writer
 from purify.digests import file_sha256
 from purify.errors import PurifyError
-from purify.exporting.base import RowData, Tally
+from purify.exporting.base import Exporter, RowData, Surveying, Tally
 from purify.exporting.card import export_card
 from purify.exporting.config import ExportConfig
 from purify.exporting.files import WRITERS
@@ -85,7 +85,10 @@ def export(
         raise PurifyError(f"{out}: is the dataset, or lies inside it; choose another place")
     with only_writer(out):
         folder = _claim(out, overwrite=overwrite)
-        work = partial(_write, config, folder)
+        exporter = EXPORTERS[config.to]
+        if isinstance(exporter, Surveying):
+            exporter = exporter.surveyed(dataset)
+        work = partial(_write, exporter, config, folder)
         shards = [(number, dataset.path / shard.path) for number, shard in enumerate(dataset.manifest.shards)]
         parts = list(_done(work, shards, workers, progress))
         if dataset.manifest.rows and not any(part.files for part in parts):
@@ -115,15 +118,16 @@ def _done(
             pool.shutdown(cancel_futures=True)
 
 
-def _write(config: ExportConfig, folder: Path, numbered: tuple[int, Path]) -> _Part:
+def _write(exporter: Exporter, config: ExportConfig, folder: Path, numbered: tuple[int, Path]) -> _Part:
     """One shard, to one file in `folder` (or to one for each trajectory)."""
     number, shard = numbered
-    exporter, tally, rows = EXPORTERS[config.to], Tally(), 0
+    tally, rows = Tally(), 0
     with WRITERS[exporter.layout](folder / f"{number:05d}", exporter.schema) as writer:
         for table in row_groups(shard):
             for start in range(0, len(table), BATCH_ROWS):
                 records: list[RowData] = []
                 for trajectory in from_table(table.slice(start, BATCH_ROWS)):
+                    tally.place = number, rows
                     rows += 1
                     records += exporter.records(trajectory, config, tally)
                 writer.write(records)
