@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from purify.datasets.verify import verify
     from purify.errors import PurifyError
     from purify.evaluating import EvaluateConfig, evaluate
+    from purify.exporting import ExportConfig, export
     from purify.generating import GenerateConfig, generate
     from purify.importing import ImportConfig, import_dump
     from purify.iterating import IterateConfig, iterate
+    from purify.publishing import PublishConfig, publish
     from purify.reporting import stats
     from purify.saar import SaarConfig, purify_trajectory
     from purify.scoring import ScoreConfig, score
@@ -30,9 +32,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Dataset",
     "EvaluateConfig",
+    "ExportConfig",
     "GenerateConfig",
     "ImportConfig",
     "IterateConfig",
+    "PublishConfig",
     "PurifyError",
     "SaarConfig",
     "ScoreConfig",
@@ -40,10 +44,12 @@ __all__ = [
     "Trajectory",
     "clean",
     "evaluate",
+    "export",
     "generate",
     "import_dump",
     "iterate",
     "open",
+    "publish",
     "purify_trajectory",
     "restore",
     "score",
@@ -59,6 +65,8 @@ _HOME = {
     "PurifyError": "purify.errors",
     "EvaluateConfig": "purify.evaluating",
     "evaluate": "purify.evaluating",
+    "ExportConfig": "purify.exporting",
+    "export": "purify.exporting",
     "GenerateConfig": "purify.generating",
     "generate": "purify.generating",
     "ImportConfig": "purify.importing",
@@ -67,6 +75,8 @@ _HOME = {
     "IterateConfig": "purify.iterating",
     "iterate": "purify.iterating",
     "verify": "purify.datasets.verify",
+    "PublishConfig": "purify.publishing",
+    "publish": "purify.publishing",
     "SaarConfig": "purify.saar",
     "purify_trajectory": "purify.saar",
     "ScoreConfig": "purify.scoring",
