@@ -1,16 +1,13 @@
-"""The dataset card (`README.md`): lets `datasets.load_dataset(dir)` find the shards and tells people what they are."""
+"""The dataset card (`README.md`): tells people, the hub and `datasets` what the shards are."""
 
 from __future__ import annotations
 
 from purify_schemas import Manifest
 
 _OF_THE_INPUT = frozenset({"steps", "calls", "failed_calls"})
+# No `configs` block: with one, `datasets` names its cache after the block alone, and an overwritten dataset would give
+# its old rows. `data/train-*` is found without it.
 _CARD = """---
-configs:
-- config_name: default
-  data_files:
-  - split: train
-    path: data/*.parquet
 tags:
 - tool-use
 - trajectories

@@ -95,7 +95,6 @@ def _front_matter(facts: Facts, schema: pa.Schema, folder: Path) -> str:
         "task_categories": ["text-generation"],
         "size_categories": [_size(manifest.rows)],
         "tags": ["agent", "tool-use", "trajectories", *(["purified"] if facts.stats.edits else []), "purify"],
-        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/*.parquet"}]}],
         "dataset_info": {
             "features": card_features(schema),
             "splits": [split],

@@ -74,6 +74,19 @@ def test_polars_and_datasets_open_it_without_us(raw: Path, tmp_path: Path) -> No
         assert loaded[0]["steps"][0]["calls"][0]["name"] == "python"
 
 
+def test_datasets_reads_an_overwritten_dataset_anew(raw: Path, tmp_path: Path) -> None:
+    """Its cache must see that the files are others."""
+    from datasets import load_dataset
+
+    def ids() -> list[str]:
+        return list(load_dataset(str(raw), split="train", cache_dir=str(tmp_path / "cache"))["trajectory_id"])
+
+    assert ids() == [f"t{n}" for n in range(12)]
+    shutil.rmtree(raw)
+    write_dataset(raw, rows(24)[12:], shards=4)  # files of the same names
+    assert ids() == [f"t{n}" for n in range(12, 24)]
+
+
 def test_workers_change_no_byte(raw: Path, tmp_path: Path) -> None:
     clean(raw, tmp_path / "one")
     clean(raw, tmp_path / "two", workers=2)
