@@ -20,7 +20,7 @@ from purify_schemas import Call
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 _THINK = re.compile(r"\s*<think>")
-_FUNCTION = re.compile(r"<function=([^>\n]+)>")
+_FUNCTION = re.compile(r"<function=([^>\n]{1,200})>")  # bounded: a text of many `<function=` takes no square of time
 # Code in a value may hold "</parameter>" itself: the one that counts is followed by what may follow a parameter.
 _PARAMETER = re.compile(
     r"\s*<parameter=([^>\n]+)>\n?(.*?)\n?</parameter>(?=\s*(?:<parameter=|</function>|</tool_call>|\Z))", re.DOTALL

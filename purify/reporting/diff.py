@@ -89,8 +89,11 @@ class _Row(NamedTuple):
 
 
 def diff(a: str | Path, b: str | Path) -> Diff:
-    """Compare two datasets. Raises `PurifyError` if one is none, or damaged."""
+    """Compare two datasets. Raises `PurifyError` if one is none, or damaged: a shard's bytes are not the manifest's."""
     first, second = Dataset.open(a), Dataset.open(b)
+    for dataset in (first, second):
+        for shard in dataset.manifest.shards:
+            dataset.check_shard(shard)
     old, new = _read(first), _read(second)
     common = [key for key in old if key in new]
     changed = {key: columns for key in common if (columns := _differing(old[key], new[key]))}

@@ -103,7 +103,7 @@ def _matching(frame: pl.DataFrame, wanted: Filter, removed: bool) -> pl.Series:
         if wanted.granularity is not None:
             edits = edits.filter(pl.col("granularity") == wanted.granularity)
         if wanted.reason is not None:
-            edits = edits.filter(pl.col("reason") == wanted.reason)
+            edits = edits.filter(~pl.col("accepted"), pl.col("reason") == wanted.reason)
         rows = rows.join(edits, on="row", how="semi")
         if wanted.edited:
             rows = rows.join(edits.filter("accepted"), on="row", how="semi")

@@ -3,8 +3,10 @@
     for found in search(reader, rows, "division by zero"):
         print(found.looked_at, found.rows)
 
-All text is searched, what an edit took out too. Upper and lower case are the same. Arguments of calls are stored as
-JSON, so there the words are looked for in their escaped spelling as well.
+Searched are ids, the prompt, reasoning, calls (name, arguments, error type) and what came back, answer and reference,
+and what an edit took out; not tool definitions, rewards, the source, or what importers keep in `extra`. Upper and lower
+case are the same. Arguments of calls are stored as JSON, so there the words are looked for in their escaped spelling as
+well.
 """
 
 from __future__ import annotations

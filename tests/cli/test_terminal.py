@@ -24,6 +24,7 @@ from purify_cli.terminal import one_line, plain, shorten
         ("10%\r20%\r\nend", "10%\n20%\nend"),
         ("tab\tkept", "tab\tkept"),
         ("\u202eevil\u2066", "\ufffdevil\ufffd"),
+        ("a\U000e0041\u3164b", "a\ufffd\ufffdb"),
         ("[bold]é✓🎉", "[bold]é✓🎉"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from purify.cleaning import clean
 from purify.datasets import Dataset
+from purify.errors import PurifyError
 from purify.importing import import_dump
 from purify.publishing import PublishConfig, publish
 from purify.reporting.diff import Diff, EditChange, diff
@@ -110,6 +112,23 @@ def test_null_and_empty_are_different(tmp_path: Path) -> None:
     write_dataset(tmp_path / "a", rows(1))
     write_dataset(tmp_path / "b", [rows(1)[0].model_copy(update={"prompt_token_ids": []})])
     assert diff(tmp_path / "a", tmp_path / "b").changed == {"t0": ["prompt_token_ids"]}
+
+
+@pytest.mark.parametrize("damage", ["foreign", "changed", "missing"])
+def test_shards_must_be_those_of_the_manifest(tmp_path: Path, damage: str) -> None:
+    """Another dataset's shard is read without complaint, and gives rows that this dataset never had."""
+    for name, found in (("a", rows(2)), ("b", rows(2)), ("other", rows(1))):
+        write_dataset(tmp_path / name, found)
+    (shard,), (foreign,) = (list((tmp_path / name / "data").iterdir()) for name in ("b", "other"))
+    if damage == "foreign":
+        shutil.copy(foreign, shard)
+    elif damage == "changed":
+        shard.write_bytes(shard.read_bytes() + b"\0")
+    else:
+        shard.unlink()
+    for one, other in (("a", "b"), ("b", "a")):
+        with pytest.raises(PurifyError, match=f"{shard}: (its bytes changed|missing)"):
+            diff(tmp_path / one, tmp_path / other)
 
 
 @settings(deadline=None, max_examples=25)

@@ -25,7 +25,7 @@ REASONS: dict[EditReason, str] = {
     "boundary": "the ids do not show where reasoning ends and the call begins",
     "gate": "a gate refused it",
 }
-"""Why an edit was not made."""
+"""Why an edit was not made. The page has these sentences once, apart from the texts, where no search finds them."""
 
 LEFT_OUT = "left_out"
 
@@ -110,7 +110,6 @@ def _edit(edit: Edit) -> dict[str, Any]:
         "accepted": edit.accepted,
         "granularity": edit.granularity,
         "reason": edit.reason,
-        "why": None if edit.reason is None else REASONS[edit.reason],
         "detail": edit.detail,
         "backend": edit.backend,
         "gamma": edit.threshold,

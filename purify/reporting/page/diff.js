@@ -50,7 +50,7 @@ function changed(old, fresh) {
 function diffElement(before, after) {
   if (before === after) return element("p", { class: "fine" }, "The calls are equal.");
   const lines = differences(before.split("\n"), after.split("\n"));
-  const box = element("div", { class: "diff code", tabindex: "0", role: "region", "aria-label": "Difference of the calls" });
+  const box = mayScroll("Difference of the calls", element("div", { class: "diff code" }));
   for (let at = 0; at < lines.length; ) {
     let end = at;
     if (lines[at][0] === "=") {

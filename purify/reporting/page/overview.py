@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +19,12 @@ from purify.reporting.page.details import REASONS
 from purify.reporting.page.measures import GroupRewards, TextCost, group_rewards, stored_text
 from purify.reporting.remarks import verdict
 from purify.reporting.stats import stats
+
+# Default_Ignorable_Code_Point of Unicode, which Python's database lacks, where the category does not tell: fillers,
+# joiners, variation selectors but the two that emoji end in, tags.
+_IGNORABLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u3164\ufe00-\ufe0d\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
+)
 
 LISTED = 12
 """Error types and tools that are shown at once; the others fold away."""
@@ -62,7 +69,10 @@ def overview(dataset: Dataset, *, title: str, shown: int, policy: str, style: st
 
 
 def visible(text: str) -> str:
-    """Text of others on one line, with control characters and those that change the direction as signs: NUL is ␀."""
+    """Text of others on one line, in which every character can be seen: NUL is ␀, what hides or reorders is ‹U+202E›.
+
+    As `visible` of text.js, which keeps tabs and lines.
+    """
     return "".join(map(_sign, text))
 
 
@@ -70,7 +80,8 @@ def _sign(character: str) -> str:
     code = ord(character)
     if code < 0x20 or code == 0x7F:
         return chr(0x2400 + code) if code < 0x20 else "␡"
-    return f"‹U+{code:04X}›" if unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp") else character
+    hidden = unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp") or _IGNORABLE.match(character)
+    return f"‹U+{code:04X}›" if hidden else character
 
 
 def _errors(report: Stats) -> Iterator[Breakdown]:

@@ -7,7 +7,7 @@ const byId = (id) => document.getElementById(id);
 const page = { rows: null, list: null, state: {}, searching: 0, shown: null };
 
 function readState() {
-  return Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+  return Object.fromEntries([...new URLSearchParams(location.hash.slice(1))].filter(([, value]) => value !== ""));
 }
 
 /** Change parts of the state. Opening and closing are steps of the browser's history, other changes are not. */
@@ -89,6 +89,8 @@ async function find() {
     say(base.length === rows.size ? plural(rows.size, "trajectory").replace("trajectorys", "trajectories") : `${count(base.length)} of ${count(rows.size)} trajectories`);
     return;
   }
+  const shortened = base.reduce((sum, position) => sum + rows.shortened[position], 0);
+  const unseen = shortened ? ` · without the middle of ${plural(shortened, "long text")}, which this page leaves out` : "";
   let last = 0;
   const progress = (found, searched) => {
     const done = searched === rows.size;
@@ -96,7 +98,7 @@ async function find() {
     last = performance.now();
     page.shown = base.filter((position) => found.has(position));
     list.show(page.shown);
-    say(`${count(found.size)} found in ${of}${done ? "" : ` · searched ${count(searched)} …`}`);
+    say(`${count(found.size)} found in ${of}${done ? "" : ` · searched ${count(searched)} …`}${unseen}`);
   };
   if (!rows.size) progress(new Set(), 0);
   await rows.search(state.q, base, progress, stopped);
@@ -104,12 +106,14 @@ async function find() {
 
 /** Show a trajectory by its row number in the dataset, or none. */
 async function open(row) {
-  const position = page.rows.positions.get(Number(row ?? NaN)) ?? -1;
+  const position = page.rows.positions.get(/^\d+$/.test(row) ? Number(row) : NaN) ?? -1;
   byId("rows").classList.toggle("opened", position >= 0);
   if (page.opened === `${row} ${page.state.q}`) return;
   page.opened = `${row} ${page.state.q}`;
   page.list.open(position);
   const box = byId("detail");
+  SCROLLING.disconnect();
+  page.passages = null;
   if (position < 0) {
     const missing = row === undefined ? [] : [element("p", { class: "notice" }, `Row ${row} is not on this page.`)];
     box.replaceChildren(...missing, page.hint);
@@ -118,10 +122,12 @@ async function open(row) {
   const opened = page.opened;
   const data = await page.rows.details(position);
   if (opened !== page.opened) return;
-  box.replaceChildren(toolbar(position, data), trajectoryElement(data));
+  page.passages = new Passages(data, () => mark(box, page.state.q));
+  if (page.state.q) page.passages.reach(page.state.q.toLowerCase());
+  box.replaceChildren(toolbar(position, data), trajectoryElement(data, page.passages.box));
   box.scrollTop = 0;
   if (NARROW.matches) scrollTo(0, 0);
-  mark(box, page.state.q);
+  mark(box, page.state.q)?.scrollIntoView({ block: "center" });
 }
 
 function toolbar(position, data) {
@@ -143,11 +149,11 @@ function toolbar(position, data) {
   );
 }
 
-/** Mark what was searched for in the open trajectory, and unfold the steps that hold it. */
+/** Mark what was searched for in the open trajectory, and unfold the steps that hold it. Returns where it is first. */
 function mark(box, query) {
-  if (!CSS.highlights) return;
+  if (!CSS.highlights) return null;
   CSS.highlights.delete("found");
-  if (!query) return;
+  if (!query) return null;
   const needle = visible(query).toLowerCase();
   const ranges = [];
   const walker = document.createTreeWalker(box, NodeFilter.SHOW_TEXT);
@@ -163,7 +169,7 @@ function mark(box, query) {
     }
   }
   CSS.highlights.set("found", new Highlight(...ranges));
-  ranges[0]?.startContainer.parentElement.scrollIntoView({ block: "center" });
+  return ranges[0]?.startContainer.parentElement;
 }
 
 function step(by) {
@@ -184,9 +190,15 @@ function close() {
 
 /** The edit after or before the one that was shown last. */
 function stepEdit(by) {
-  const edits = [...byId("detail").querySelectorAll(".edit")];
-  if (!edits.length) return;
+  const drawn = () => [...byId("detail").querySelectorAll(".edit")];
+  let edits = drawn();
   const at = edits.indexOf(document.activeElement?.closest?.(".edit"));
+  // The next may not be drawn yet; back from nowhere is the last of all.
+  while (by > 0 ? at + 1 >= edits.length : at < 0) {
+    if (!page.passages?.more(by > 0 ? PART : Infinity)) break;
+    edits = drawn();
+  }
+  if (!edits.length) return;
   const next = at < 0 ? (by > 0 ? 0 : edits.length - 1) : Math.min(Math.max(at + by, 0), edits.length - 1);
   edits[next].focus({ preventScroll: true });
   edits[next].scrollIntoView({ block: "start" });

@@ -22,25 +22,20 @@ class Rows {
     const number = Math.floor(position / this.chunk);
     if (!this.opened.has(number)) this.opened.set(number, unpack(this.blocks[number]).then((text) => text.split("\n")));
     for (const old of this.opened.keys()) if (this.opened.size > KEPT_CHUNKS && old !== number) this.opened.delete(old);
-    return JSON.parse((await this.opened.get(number))[position % this.chunk]);
-  }
-
-  edited(position) {
-    return this.edits[position].some((edit) => this.tables.edits[edit][0]);
+    return { reasons: this.reasons, ...JSON.parse((await this.opened.get(number))[position % this.chunk]) };
   }
 
   /** Positions that meet all conditions. Of calls, and of edits, one must have all that is asked of it. */
   matching({ edit = "", granularity = "", error = "", tool = "", reward = "", left = "" }) {
-    const calls = flags(this.tables.calls, ([name, type]) => (!tool || name === tool) && (!error || type === error));
-    const edits = flags(this.tables.edits, ([made, size, reason]) => {
+    const calls = this.tables.calls.map(([name, type, there]) => (!tool || name === tool) && (!error || type === error) && (!left || (there && type !== null)));
+    const edits = this.tables.edits.map(([made, size, reason]) => {
       const outcome = !edit || edit === "none" || (edit === "made" ? made : edit === "refused" ? !made : !made && reason === edit);
       return outcome && (!granularity || size === granularity);
     });
     const found = [];
     for (let at = 0; at < this.size; at++) {
-      if ((tool || error) && !this.calls[at].some((call) => calls[call])) continue;
+      if ((tool || error || left) && !this.calls[at].some((call) => calls[call])) continue;
       if (edit === "none" ? this.edits[at].length : (edit || granularity) && !this.edits[at].some((one) => edits[one])) continue;
-      if (left && !this.left[at]) continue;
       if (reward && reward !== this.outcome(at)) continue;
       found.push(at);
     }
@@ -101,12 +96,11 @@ class Rows {
   }
 }
 
-function flags(table, test) {
-  return table.map(test);
-}
+// What stands there is a word of the format, not a text: searched, "user" would be found everywhere.
+const WORDS = new Set(["role", "finish", "status", "granularity", "reason", "verdict"]);
 
 /** Whether any text in a JSON value contains the needle, which is in lower case. */
 function holds(value, needle) {
   if (typeof value === "string") return value.toLowerCase().includes(needle);
-  return value !== null && typeof value === "object" && Object.values(value).some((part) => holds(part, needle));
+  return value !== null && typeof value === "object" && Object.entries(value).some(([name, part]) => !WORDS.has(name) && holds(part, needle));
 }

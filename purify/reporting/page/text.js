@@ -1,12 +1,13 @@
 // Text of others, and only as text: nothing here or in the other files makes HTML out of a string.
 
-// C0 and C1 controls but tab and line feed, and format characters that hide or reorder what follows.
-const SIGNS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
+// All that a reader would not see, or would see in another place: controls but tab and line feed, formats, separators,
+// and what fonts leave out (fillers, tags, variation selectors) but the two selectors that emoji end in.
+const SIGNS = /(?![\t\n\ufe0e\ufe0f])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
 
 /** Text in which every character can be seen: NUL is ␀, a bidirectional override is ‹U+202E›. */
 function visible(text) {
   return String(text).replaceAll("\r\n", "\n").replace(SIGNS, (character) => {
-    const code = character.charCodeAt(0);
+    const code = character.codePointAt(0);
     if (code < 0x20) return String.fromCharCode(0x2400 + code);
     if (code === 0x7f) return "␡";
     return `‹U+${code.toString(16).toUpperCase().padStart(4, "0")}›`;
@@ -23,6 +24,24 @@ function element(tag, attributes = {}, ...children) {
     if (child !== null && child !== undefined) made.append(child instanceof Node ? child : visible(child));
   }
   return made;
+}
+
+// What may scroll must be reachable by keyboard; what does not is no stop on the way, nor a landmark.
+const SCROLLING = new ResizeObserver((changed) => {
+  const boxes = changed.map(({ target }) => [target, target.scrollWidth > target.clientWidth || target.scrollHeight > target.clientHeight]);
+  for (const [box, scrolls] of boxes) {
+    for (const [name, value] of Object.entries({ tabindex: "0", role: "region", "aria-label": box.dataset.label })) {
+      if (scrolls) box.setAttribute(name, value);
+      else box.removeAttribute(name);
+    }
+  }
+});
+
+/** A box, until its text turns out to need scrolling. */
+function mayScroll(label, box) {
+  box.dataset.label = visible(label);
+  SCROLLING.observe(box);
+  return box;
 }
 
 /** A text as it is stored: whole, or {head, left_out, tail}. Empty where nothing would be seen. */

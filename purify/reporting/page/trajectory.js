@@ -1,8 +1,7 @@
 // One trajectory, opened: prompt, steps, and each edit with what stood there before.
 
-function trajectoryElement(data) {
-  const raw = !data.passages.some((passage) => passage.edit) && data.online === null;
-  let edits = 0;
+/** `passages`: the element that its steps are in. */
+function trajectoryElement(data, passages) {
   return element(
     "article",
     {},
@@ -10,9 +9,7 @@ function trajectoryElement(data) {
     element("p", { class: "facts" }, facts(data).join(" · ")),
     notes(data).map((note) => element("p", { class: "notice" }, note)),
     promptElement(data.prompt),
-    data.passages.map((passage) =>
-      passage.edit ? editElement(passage, data.steps, edits++) : untouchedElement(passage, data.steps, raw),
-    ),
+    passages,
     [["Answer", data.answer], ["Reference", data.reference]].map(([label, text]) =>
       text === null ? null : element("section", { class: "end" }, element("h3", {}, label), textBlock("", text)),
     ),
@@ -59,17 +56,12 @@ function textBlock(label, text, kind = "") {
   const nodes = textNodes(text);
   if (!nodes.length) return null;
   const code = kind.includes("code");
-  // What may scroll must be reachable by keyboard.
-  const scrolls = code || kind.includes("long");
+  const pre = element("pre", { class: code ? "code" : null }, nodes);
   return element(
     "div",
     { class: `field ${kind}` },
     label ? element("div", { class: "label" }, label) : null,
-    element(
-      "pre",
-      scrolls ? { class: code ? "code" : null, tabindex: "0", role: "region", "aria-label": label || "text" } : {},
-      nodes,
-    ),
+    code || kind.includes("long") ? mayScroll(label || "text", pre) : pre,
   );
 }
 
@@ -116,7 +108,8 @@ function untouchedElement(passage, steps, open) {
   );
 }
 
-function editElement(passage, steps, number) {
+/** `reasons`: what the words for why an edit was not made mean. */
+function editElement(passage, { steps, reasons }, number) {
   const { edit, before, after } = passage;
   const kind = edit.accepted ? `made ${edit.granularity}` : "refused";
   const title = edit.accepted ? `${edit.granularity === "deep" ? "Deep" : "Shallow"} edit` : "Not edited";
@@ -127,7 +120,7 @@ function editElement(passage, steps, number) {
     "section",
     { class: `edit ${kind}`, id: `edit-${number}`, tabindex: "-1", "aria-label": `Edit ${number + 1}: ${title}` },
     element("h3", {}, element("span", { class: "badge" }, edit.accepted ? edit.granularity : edit.reason), `${title}${edit.accepted ? " of" : ":"} ${stepNames(before)}`),
-    element("p", {}, explanation(edit, before, after)),
+    element("p", {}, explanation(edit, before, after, reasons)),
     edit.detail && !edit.gates.some((gate) => gate.detail === edit.detail) ? element("p", { class: "fine" }, edit.detail) : null,
     evidence(edit),
     edit.links.map((link) => callDifference(link, steps)),
@@ -146,15 +139,16 @@ function origin(one) {
   return element("span", { class: "origin" }, text);
 }
 
-function explanation(edit, before, after) {
-  if (!edit.accepted) return `Left as it was: ${edit.why}.`;
+function explanation(edit, before, after, reasons) {
+  const why = reasons[edit.reason];
+  if (!edit.accepted) return `Left as it was: ${why}.`;
   const [{ reasoning_from: reasoning, action_from: action }] = after;
   const gone = before.filter((step) => step !== action);
   const done =
     reasoning === action
       ? `Dropped ${stepNames(gone)}; step ${action} stays as it is.`
       : `Kept the reasoning of step ${reasoning}, with the call and the result of step ${action}.`;
-  return edit.reason ? `${done} (${edit.reason}: ${edit.why})` : done;
+  return edit.reason ? `${done} (${edit.reason}: ${why})` : done;
 }
 
 /** Why: similarities against γ, and the verdict of every gate. */

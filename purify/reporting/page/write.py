@@ -26,7 +26,7 @@ from purify.datasets.sink import sync
 from purify.errors import PurifyError
 from purify.reporting.browse import read_rows
 from purify.reporting.filters import Filter, matching_rows
-from purify.reporting.page.details import LEFT_OUT, details
+from purify.reporting.page.details import LEFT_OUT, REASONS, details
 from purify.reporting.page.index import Index
 from purify.reporting.page.overview import overview
 from purify_schemas import Trajectory
@@ -37,7 +37,7 @@ CHUNK = 64
 """Trajectories that are decompressed together when one of them is opened."""
 
 _HERE = Path(__file__).parent
-_SCRIPTS = ("text.js", "diff.js", "trajectory.js", "rows.js", "list.js", "page.js")
+_SCRIPTS = ("text.js", "diff.js", "trajectory.js", "passages.js", "rows.js", "list.js", "page.js")
 
 
 class Written(NamedTuple):
@@ -102,14 +102,15 @@ def _write_rows(file: BinaryIO, rows: Iterator[tuple[int, Trajectory]]) -> int:
     while lines := [_line(index, row, trajectory) for row, trajectory in islice(rows, CHUNK)]:
         shortened += sum(count for _, count in lines)
         _write_block(file, "chunk", b"\n".join(line for line, _ in lines))
-    _write_block(file, "index", orjson.dumps({"chunk": CHUNK, **index.columns()}))
+    _write_block(file, "index", orjson.dumps({"chunk": CHUNK, "reasons": REASONS, **index.columns()}))
     return shortened
 
 
 def _line(index: Index, row: int, trajectory: Trajectory) -> tuple[bytes, int]:
     shown = details(row, trajectory)
-    index.add(row, trajectory, raw=len(shown["steps"]))
-    return orjson.dumps(shown), _count_shortened(shown)
+    shortened = _count_shortened(shown)
+    index.add(row, trajectory, raw=len(shown["steps"]), shortened=shortened)
+    return orjson.dumps(shown), shortened
 
 
 def _count_shortened(value: object) -> int:

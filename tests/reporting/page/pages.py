@@ -19,8 +19,8 @@ from tests.support import call, step, trajectory, write_dataset
 
 DEMO = Path(__file__).parents[3] / "examples/demo.jsonl"
 SCRIPT = "</script><script>document.title='broken'</script><img src=x onerror=\"document.title='broken'\"><!--<script>"
-CONTROLS = "a\x00b\x1b[31mred\x1b[0m \u202egnp.exe\u202c \x9b1m end\x7f\r\nnext\rsame"
-SHOWN = "a␀b␛[31mred␛[0m ‹U+202E›gnp.exe‹U+202C› ‹U+009B›1m end␡\nnext␍same"
+CONTROLS = "a\x00b\x1b[31mred\x1b[0m \u202egnp.exe\u202c \x9b1m end\x7f\r\nnext\rsame \U000e0041\u115f\u3164|"
+SHOWN = "a␀b␛[31mred␛[0m ‹U+202E›gnp.exe‹U+202C› ‹U+009B›1m end␡\nnext␍same ‹U+E0041›‹U+115F›‹U+3164›|"
 LONG = "first" + "x" * 1_000_000 + "last"
 
 

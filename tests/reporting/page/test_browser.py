@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,12 +12,10 @@ from purify.reporting.page import write_page
 from purify.reporting.page.details import HEAD, TAIL
 from purify_schemas import Trajectory
 from tests.reporting.page.pages import LONG, SCRIPT, SHOWN, demo, hostile
+from tests.reporting.page.tabs import DESKTOP, PHONE, Tab, listed, opened, status
 from tests.support import call, step, trajectory, write_dataset
 
 pytestmark = pytest.mark.xdist_group("page")  # one page for all of them
-
-CHROMIUM = shutil.which("chromium")
-DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 
 
 @pytest.fixture(scope="module")
@@ -37,62 +31,6 @@ def rows(dataset: Dataset) -> list[Trajectory]:
 @pytest.fixture(scope="module")
 def html(dataset: Dataset) -> Path:
     return write_page(dataset.path, dataset.path.parent / "page.html").path
-
-
-class Tab:
-    """A tab of the browser that must stay without a message, and ask for nothing but its file."""
-
-    def __init__(self, page: Any) -> None:
-        self.page = page
-        self.said: list[str] = []
-        self.asked: list[str] = []
-        page.on("console", lambda message: self.said.append(message.text))
-        page.on("pageerror", lambda error: self.said.append(str(error)))
-        page.on("request", lambda request: self.asked.append(request.url.split("#")[0]))
-
-    def open(self, file: Path, place: str = "") -> Any:
-        self.page.goto("about:blank")
-        self.page.goto(file.as_uri() + place)
-        self.page.wait_for_selector("html[data-ready]")
-        if "row=" in place:
-            self.page.wait_for_selector("#detail article")
-        return self.page
-
-
-@pytest.fixture
-def tab() -> Iterator[Tab]:
-    if CHROMIUM is None:
-        pytest.skip("needs a browser: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        tab = Tab(browser.new_page(viewport=DESKTOP, color_scheme="light"))
-        yield tab
-        browser.close()
-    assert tab.said == []
-    assert all(url.startswith(("file://", "about:")) for url in tab.asked)
-    assert len(set(tab.asked) - {"about:blank"}) == 1
-
-
-def listed(page: Any) -> list[int]:
-    """Rows of the trajectories in the list, in order."""
-    return [int(item.get_attribute("data-position")) for item in page.locator("#list [role=option]").all()]
-
-
-def status(page: Any, text: str) -> None:
-    """Wait until the line under the filters says this."""
-    page.locator("#found", has_text=re.compile(f"^{re.escape(text)}$")).wait_for()
-
-
-def opened(page: Any, row: int | None) -> None:
-    """Wait until the address names this row: it follows a moment after the page."""
-    wanted = "null" if row is None else f"'{row}'"
-    for _ in range(100):
-        if page.evaluate(f"new URLSearchParams(location.hash.slice(1)).get('row') === {wanted}"):
-            return
-        page.wait_for_timeout(20)
-    raise AssertionError(f"row {row} is not open: {page.url}")
 
 
 def counted(dataset: Dataset) -> Stats:
@@ -346,7 +284,7 @@ def test_hostile_text_is_only_text(tab: Tab, tmp_path: Path) -> None:
     left_out = len(LONG) - HEAD - TAIL
     assert result == f"{LONG[:HEAD]}… {left_out:,} characters are left out of this page …{LONG[-TAIL:]}"
     page.fill("#search", "\u202egnp")
-    status(page, "1 found in 2")
+    status(page, "1 found in 2 · without the middle of 1 long text, which this page leaves out")
     assert page.title() == SCRIPT
 
 

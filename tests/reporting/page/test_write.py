@@ -18,7 +18,7 @@ from purify.datasets import Dataset
 from purify.errors import PurifyError
 from purify.reporting import browse, passages, stats
 from purify.reporting.page import write_page
-from purify.reporting.page.details import HEAD, TAIL, details, shortened
+from purify.reporting.page.details import HEAD, REASONS, TAIL, details, shortened
 from purify.reporting.page.measures import TextCost, group_rewards, stored_text
 from purify.reporting.page.overview import visible
 from purify.reporting.page.write import LIMIT, chosen
@@ -83,6 +83,7 @@ def test_the_index_has_what_filters_ask_for(tmp_path: Path) -> None:
     write_page(tmp_path / "raw", tmp_path / "raw.html")
     assert index_of(tmp_path / "raw.html") == {
         "chunk": 64,
+        "reasons": REASONS,
         "row": [0, 1],
         "id": ["a", "b"],
         "task": [0, 0],
@@ -94,9 +95,15 @@ def test_the_index_has_what_filters_ask_for(tmp_path: Path) -> None:
         "left": [1, 1],
         "calls": [[0, 1, 2], [3]],
         "edits": [[], []],
+        "shortened": [0, 0],
         "tables": {
             "tasks": ["g0"],
-            "calls": [["bash", None], ["python", "NameError"], ["python", None], ["python", "(no type)"]],
+            "calls": [
+                ["bash", None, True],
+                ["python", "NameError", True],
+                ["python", None, True],
+                ["python", "(no type)", True],
+            ],
             "edits": [],
         },
     }
@@ -168,10 +175,16 @@ def test_a_shortened_text_says_by_how_much(text: str, times: int) -> None:
         assert found["left_out"] == len(text) - HEAD - TAIL > 0
 
 
+INVISIBLE = (
+    r"[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0"
+    r"\U000e0000-\U000e0fff]"
+)
+
+
 @settings(deadline=None)
-@given(st.text())
+@given(st.text() | st.text("a\x1b\u034f\u115f\u1160\u202e\u3164\uffa0\ufeff\U000e0041\U000e0100"))
 def test_visible_text_has_no_character_that_cannot_be_seen(text: str) -> None:
-    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", visible(text))
+    assert not re.search(INVISIBLE, visible(text))
 
 
 def test_text_kept_and_group_rewards(tmp_path: Path) -> None:
