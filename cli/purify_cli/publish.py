@@ -47,7 +47,8 @@ def _show(made: Published, config: PublishConfig) -> None:
         warn(line)
     audit = made.audit
     if audit.contamination is not None:
-        left_out = f", left out and kept in {made.aside}" if made.aside else ""
+        kept = f" and kept in {made.aside}" if made.aside else ""
+        left_out = f", left out{kept}" if audit.dropped else ""
         say(f"benchmark questions in {len(audit.contaminated):,} rows{left_out}")
     if audit.near_duplicates is not None:
         near = audit.near_duplicates

@@ -14,6 +14,9 @@ from purify.digests import file_sha256
 from purify.errors import PurifyError, first_problem
 from purify_schemas import Shard, Trajectory, dataset_digest
 
+REPEATED = "occurs twice"
+"""What a finding says of a trajectory_id that another row has."""
+
 
 class VerifyReport(BaseModel):
     """What was looked at and what is wrong with it (empty: nothing)."""
@@ -83,7 +86,7 @@ def _row(dataset: Dataset, row: dict[str, object], ids: set[str]) -> Iterator[st
         return
     if trajectory.trajectory_id in ids:
         sample = f"task {trajectory.task_id!r}, sample {trajectory.sample_index}"
-        yield f"trajectory_id {trajectory.trajectory_id} occurs twice ({sample} is in the source twice)"
+        yield f"trajectory_id {trajectory.trajectory_id} {REPEATED} ({sample} is in the source twice)"
     ids.add(trajectory.trajectory_id)
     provenance = trajectory.provenance
     if dataset.purified and provenance is None:
@@ -113,5 +116,6 @@ def _lineage(dataset: Dataset, parent: str | Path | None) -> Iterator[str]:
         yield "manifest.json: names no parent"
     elif manifest.lineage[-1].digest != above.digest:
         yield f"lineage: made from {manifest.lineage[-1].digest}, but {parent} is {above.digest}"
-    elif above.rows != manifest.rows:
-        yield f"lineage: {parent} has {above.rows} rows, this has {manifest.rows}"
+    elif above.rows != manifest.rows + (dropped := manifest.counts.get("rows_dropped_contaminated", 0)):
+        left_out = f" and left out {dropped}" if dropped else ""
+        yield f"lineage: {parent} has {above.rows} rows, this has {manifest.rows}{left_out}"

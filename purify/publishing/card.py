@@ -5,7 +5,9 @@ Front matter: huggingface/hub-docs, `datasetcard.md` (names), `docs/hub/datasets
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +25,7 @@ from purify.publishing.sources import Sources
 from purify.reporting.figures import Stats, ToolStats
 from purify_schemas import Manifest
 
+_MARKUP = re.compile(r"[\\`|\[\]!*]")
 TEMPLATE = Path(__file__).with_name("card.md.jinja")
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
 
@@ -38,6 +41,12 @@ class Facts(NamedTuple):
     """Of that stage."""
     online: bool
     """Whether rows were edited while they were generated."""
+    log_probs: bool
+    """Whether sampled text has stored log-probs."""
+    repeated: int
+    """trajectory_ids on more than one row."""
+    redacted: Callable[[str], str]
+    """Masks what the scan would find in a text: a card shows names of models, files and tools."""
     stats: Stats
     sources: Sources
     audit: Audit
@@ -45,7 +54,8 @@ class Facts(NamedTuple):
 
     @property
     def title(self) -> str:
-        return self.config.title or (self.config.repo or "Tool-using trajectories").rpartition("/")[2]
+        title = self.config.title or (self.config.repo or "Tool-using trajectories").rpartition("/")[2]
+        return " ".join(self.redacted(title).split())
 
     @property
     def summary(self) -> str:
@@ -60,7 +70,7 @@ def card(facts: Facts, schema: pa.Schema, folder: Path) -> str:
     import jinja2
 
     page = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    page.filters.update(number=_number, percent=_percent, cell=_cell)
+    page.filters.update(number=_number, percent=_percent, cell=lambda value: _cell(value, facts.redacted))
     stats = facts.stats
     after = stats.after.by_tool if stats.after else {}
     body = page.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
@@ -75,7 +85,16 @@ def card(facts: Facts, schema: pa.Schema, folder: Path) -> str:
         options=_options(facts),
         dropped=facts.audit.dropped,
         contaminated=Counter(row.benchmark for row in facts.audit.contaminated),
-        limits=list(limits(stats, facts.audit, facts.options, online=facts.online)),
+        limits=list(
+            limits(
+                stats,
+                facts.audit,
+                facts.options,
+                online=facts.online,
+                log_probs=facts.log_probs,
+                repeated=facts.repeated,
+            )
+        ),
         restorable=stats.edits is not None and not facts.online,
         shingle=SHINGLE,
         longest=LONGEST,
@@ -90,7 +109,7 @@ def _front_matter(facts: Facts, schema: pa.Schema, folder: Path) -> str:
     loaded = sum(_uncompressed(folder / shard.path) for shard in manifest.shards)
     split = {"name": "train", "num_bytes": loaded, "num_examples": manifest.rows}
     matter: dict[str, Any] = {
-        "license": facts.config.license or "unknown",
+        "license": " ".join((facts.config.license or "").split()) or "unknown",
         "pretty_name": facts.title,
         "task_categories": ["text-generation"],
         "size_categories": [_size(manifest.rows)],
@@ -134,7 +153,7 @@ def _percent(share: float | None) -> str:
     return "–" if share is None else f"{share:.1%}"
 
 
-def _cell(value: object) -> str:
-    """Text of others inside a table: on one line, and without the signs that end a cell or begin HTML."""
-    text = "–" if value is None else " ".join(str(value).split())
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "\\`")
+def _cell(value: object, redacted: Callable[[str], str]) -> str:
+    """Text of others on one line: masked, and without the signs that end a cell or begin a link, a picture or HTML."""
+    text = "–" if value is None else " ".join(redacted(str(value)).split())
+    return _MARKUP.sub(r"\\\g<0>", text.replace("&", "&amp;").replace("<", "&lt;"))

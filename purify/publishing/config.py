@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -23,6 +24,10 @@ class PublishConfig(BaseModel):
     repo: str | None = Field(default=None, description="Dataset repository on the hub to upload to, as USER/NAME.")
     dry_run: bool = Field(default=False, description="Write the folder and upload nothing.")
     public: bool = Field(default=False, description="Create the repository public; it is private otherwise.")
+    replace_repo: bool = Field(
+        default=False,
+        description="Replace what a repository holds that publish did not write; all its files are deleted.",
+    )
     token_env: str | None = Field(
         default=None, description="Environment variable that holds the token (default: HF_TOKEN, or `hf auth login`)."
     )
@@ -74,6 +79,13 @@ class PublishConfig(BaseModel):
     def _named(cls, value: str | None) -> str | None:
         if value is not None and not _REPO.fullmatch(value):
             raise ValueError("must be USER/NAME")
+        if value is not None and find_spec("huggingface_hub") is not None:
+            from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+            try:
+                validate_repo_id(value)
+            except ValueError as error:  # the hub's own rules, some lines long
+                raise ValueError(" ".join(str(error).split())) from None
         return value
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,14 @@ from purify.publishing.audit import audit
 from purify.publishing.card import Facts, card
 from purify.publishing.config import PublishConfig
 from purify.publishing.croissant import croissant
+from purify.publishing.scan import Scan
 from purify.publishing.sources import sources
 from purify.publishing.texts import dataset_schema
 from purify.reporting import stats
 from purify_schemas import Ancestor, Manifest, dataset_digest
 
 AUDIT = "audit.json"
-_OF_THE_UPLOAD = frozenset({"dry_run", "public", "token_env", "allow_findings", "benchmark"})
+_OF_THE_UPLOAD = frozenset({"dry_run", "public", "token_env", "replace_repo", "allow_findings", "benchmark"})
 """Options that change nothing in the folder. (Benchmarks count by their contents.)"""
 
 
@@ -62,12 +64,13 @@ def write_copy(
 ) -> None:
     """Audit the dataset and write the copy to `out`. Its manifest names the dataset as its parent."""
     schema = dataset_schema(dataset)
-    with folder.new_folder(out, overwrite=overwrite) as building:
-        found = audit(dataset, config, progress)
+    with folder.new_folder(out, overwrite=overwrite, drops=config.drop_contaminated) as building:
+        scan = Scan()
+        found = audit(dataset, config, progress, options=options, scan=scan)
         if found.dropped:
             without = {row.row for row in found.contaminated}
             shards = folder.rewrite_shards(dataset, building, schema, without)
-            folder.keep_dropped(dataset, found, out)
+            folder.keep_dropped(dataset, found, building)
         else:
             shards = folder.place_shards(dataset, building)
         of = dataset.manifest
@@ -96,6 +99,9 @@ def write_copy(
             made_by=options["of"]["stage"],
             options=options["of"]["config"],
             online=_edited_online(copy),
+            log_probs=_has_log_probs(copy),
+            repeated=repeated_ids(copy),
+            redacted=scan.redacted,
             stats=stats(building),
             sources=sources(copy, config.source_license),
             audit=found,
@@ -111,6 +117,7 @@ def write_copy(
             license=config.license,
             url=url,
             date=config.date_published,
+            unique=not facts.repeated,
         )
         (building / "croissant.json").write_bytes(described)
 
@@ -121,3 +128,18 @@ def _edited_online(dataset: Dataset) -> bool:
         return False
     leaves = (pl.from_arrow(table) for table in dataset.tables(["provenance.online"]))
     return any(frame.select(pl.col("provenance").struct.field("online").any()).item() for frame in leaves)  # type: ignore[union-attr]
+
+
+def _has_log_probs(dataset: Dataset) -> bool:
+    """Whether any sampled text has the log-probs that it was sampled with."""
+    sides = [f"steps.list.element.{side}.logprobs.list.element" for side in ("reasoning", "action")]
+    segments = (
+        step[side] for table in dataset.tables(sides) for steps in table["steps"] for step in steps for side in step
+    )
+    return any(segment["logprobs"].is_valid for segment in segments)
+
+
+def repeated_ids(dataset: Dataset) -> int:
+    """How many trajectory_ids are on more than one row."""
+    ids = Counter(name for table in dataset.tables(["trajectory_id"]) for name in table["trajectory_id"].to_pylist())
+    return sum(count > 1 for count in ids.values())

@@ -66,8 +66,12 @@ def croissant(
     license: str | None,
     url: str | None,
     date: str | None,
+    unique: bool,
 ) -> bytes:
-    """The JSON-LD of a published dataset; the same input gives the same bytes."""
+    """The JSON-LD of a published dataset; the same input gives the same bytes.
+
+    `unique`: whether no two rows share a trajectory_id, which is the key then.
+    """
     shards = [
         {
             "@type": "cr:FileObject",
@@ -93,7 +97,7 @@ def croissant(
         "@id": "trajectories",
         "name": "trajectories",
         "description": "One record is one trajectory.",
-        "key": {"@id": "trajectories/trajectory_id"},
+        **({"key": {"@id": "trajectories/trajectory_id"}} if unique else {}),
         "field": croissant_fields(schema, "trajectories", "shards"),
     }
     described: dict[str, Any] = {

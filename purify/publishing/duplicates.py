@@ -3,7 +3,9 @@
 Compared are shingles of 5 words of what the model wrote: reasoning and calls. Prompts and observations are left out:
 a group shares its prompt, and a tool answers equal calls alike. The similarity is the estimated Jaccard similarity of
 the shingles with 128 permutations (Broder 1997; datasketch, `datasketch/minhash.py`, `datasketch/lsh.py`), so the
-threshold is met within about 0.05. Nothing is removed: a policy that answers alike eight times is worth knowing about,
+threshold is met within about 0.05. A row joins the clusters whose first row it is like (leader clustering), and only
+first rows are looked up: a thousand rows of one kind cost a thousand comparisons, and a chain of small changes does not
+end in one cluster. Nothing is removed: a policy that answers alike eight times is worth knowing about,
 not an error.
 """
 
@@ -19,17 +21,19 @@ from purify.publishing.report import Cluster, NearDuplicates
 
 SHINGLE = 5
 PERMUTATIONS = 128
+_STRICTEST = 0.95
+"""Up to which datasketch can look up; above it finds more, and the estimate decides."""
 _WORD = re.compile(r"\w+")
 
 
 class Duplicates:
-    """Feed it the rows in order, then ask for the `report`. About 2 kB a distinct row stay in memory."""
+    """Feed it the rows in order, then ask for the `report`. About 2 kB a cluster stay in memory."""
 
     def __init__(self, threshold: float) -> None:
         from datasketch import MinHashLSH
 
         self._threshold = threshold
-        self._index = MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS)
+        self._index = MinHashLSH(threshold=min(threshold, _STRICTEST), num_perm=PERMUTATIONS)
         self._hashes: dict[int, Any] = {}
         self._first: dict[bytes, int] = {}
         self._parent: dict[int, int] = {}
@@ -51,8 +55,9 @@ class Duplicates:
         for other in sorted(self._index.query(signature)):
             if self._root(other) != self._root(number) and self._alike(signature, self._hashes[other]):
                 self._parent[self._root(number)] = self._root(other)
-        self._hashes[number] = signature
-        self._index.insert(number, signature)
+        if self._root(number) == number:
+            self._hashes[number] = signature
+            self._index.insert(number, signature)
 
     def _alike(self, one: Any, other: Any) -> bool:
         return bool(one.jaccard(other) >= self._threshold)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,13 +23,15 @@ from purify_schemas import Shard
 SUMS = "SHA256SUMS"
 DROPPED = ".dropped.jsonl"
 """Rows that were left out are kept in a file beside the folder, of its name and this."""
+_REASON = "contaminated"
 
 
 @contextmanager
-def new_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
+def new_folder(out: Path, *, overwrite: bool, drops: bool) -> Iterator[Path]:
     """A folder to write into, which becomes `out` in the end. What stood there is removed only then.
 
-    Raises `PurifyError` if `out` holds anything but a published copy that may be overwritten.
+    `drops`: whether rows may be left out, and kept beside `out`. Raises `PurifyError` if `out` holds anything but a
+    published copy that may be overwritten, or something else has the name of the file for these rows.
     """
     if out.is_file():
         raise PurifyError(f"{out}: is a file; name a directory")
@@ -40,23 +41,68 @@ def new_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
             raise PurifyError(
                 f"{out}: holds a published copy of another dataset; choose another directory, or add --overwrite"
             )
+    aside = aside_of(out)
+    if drops and aside.exists() and not _ours(aside):
+        raise PurifyError(f"{aside}: is no file of rows that were left out, and would be overwritten; move it away")
     building = out.with_name(f".{out.name}.partial")
     shutil.rmtree(building, ignore_errors=True)
     (building / "data").mkdir(parents=True)
     yield building
+    # Both are whole now. Rows left out of an earlier copy are no longer left out of anything.
+    left_out = building / DROPPED
+    if left_out.exists():
+        shutil.move(left_out, aside)
+    elif _ours(aside):
+        aside.unlink()
     (building / SUMS).write_bytes(_sums(building))
+    _replace(out, building)
+
+
+def _replace(out: Path, building: Path) -> None:
+    if out.exists() and (out.samefile(Path.cwd()) or out.is_mount()):
+        # A folder that one stands in, or that is a file system of its own, stays; what is in it changes.
+        for child in out.iterdir():
+            shutil.rmtree(child) if child.is_dir() else child.unlink()
+        for child in sorted(building.iterdir(), key=lambda child: child.name == SUMS):
+            shutil.move(child, out / child.name)
+        building.rmdir()
+        return
     if out.exists():
         shutil.rmtree(out)
     building.rename(out)
 
 
+def listed(folder: Path) -> list[str]:
+    """The files that belong to a published copy: those that `SHA256SUMS` lists, and itself."""
+    return [line.split("  ", 1)[1] for line in (folder / SUMS).read_text().splitlines()] + [SUMS]
+
+
 def _refuse_strangers(out: Path) -> None:
     if not (out / SUMS).is_file():
         raise PurifyError(f"{out}: holds something else than a published copy; choose an empty or new directory")
-    listed = {line.split("  ", 1)[1] for line in (out / SUMS).read_text().splitlines()} | {SUMS}
-    for path in sorted(out.rglob("*")):
-        if path.is_file() and path.relative_to(out).as_posix() not in listed:
-            raise PurifyError(f"{path}: is no part of the published copy; move it away")
+    if (stranger := stranger_in(out)) is not None:
+        raise PurifyError(f"{stranger}: is no part of the published copy; move it away")
+
+
+def stranger_in(folder: Path) -> Path | None:
+    """The first file that does not belong to a published copy; null if all do."""
+    known = set(listed(folder))
+    files = (path for path in sorted(folder.rglob("*")) if not path.is_dir())
+    return next((path for path in files if path.relative_to(folder).as_posix() not in known), None)
+
+
+def aside_of(out: Path) -> Path:
+    """Where the rows are kept that a copy leaves out."""
+    return out.with_name(f"{out.name}{DROPPED}")
+
+
+def _ours(aside: Path) -> bool:
+    try:
+        with aside.open("rb") as lines:
+            entry = orjson.loads(lines.readline())
+    except (OSError, orjson.JSONDecodeError):
+        return False
+    return isinstance(entry, dict) and entry.get("reason") == _REASON and "record" in entry
 
 
 def changed_file(folder: Path) -> str | None:
@@ -69,13 +115,9 @@ def changed_file(folder: Path) -> str | None:
 
 
 def place_shards(dataset: Dataset, folder: Path) -> list[Shard]:
-    """The shards as they are: hard links where the file system allows, copies elsewhere."""
+    """The shards as they are, byte by byte: a link would follow the source when that is written to, or moved."""
     for shard in dataset.manifest.shards:
-        source, target = dataset.path / shard.path, folder / shard.path
-        try:
-            os.link(source, target)
-        except OSError:
-            shutil.copyfile(source, target)
+        shutil.copyfile(dataset.path / shard.path, folder / shard.path)
     return list(dataset.manifest.shards)
 
 
@@ -104,14 +146,14 @@ def rewrite_shards(dataset: Dataset, folder: Path, schema: pa.Schema, without: s
     return shards
 
 
-def keep_dropped(dataset: Dataset, audit: Audit, out: Path) -> None:
-    """Write the rows that were left out, whole and with the reason."""
+def keep_dropped(dataset: Dataset, audit: Audit, building: Path) -> None:
+    """Write the rows that were left out, whole and with the reason; `new_folder` puts the file beside the copy."""
     from purify.reporting import read_rows
 
     reasons = {hit.row: hit for hit in audit.contaminated}
-    with out.with_name(f"{out.name}{DROPPED}").open("wb") as file:
+    with (building / DROPPED).open("wb") as file:
         for number, trajectory in read_rows(dataset, sorted(reasons)):
-            entry: dict[str, Any] = {"reason": "contaminated", **reasons[number].model_dump()}
+            entry: dict[str, Any] = {"reason": _REASON, **reasons[number].model_dump()}
             file.write(orjson.dumps(entry | {"record": trajectory.model_dump(mode="json")}) + b"\n")
 
 

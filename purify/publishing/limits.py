@@ -9,15 +9,18 @@ from purify.publishing.report import Audit
 from purify.reporting.figures import Stats
 
 
-def limits(stats: Stats, audit: Audit, options: dict[str, Any], *, online: bool) -> Iterator[str]:
+def limits(
+    stats: Stats, audit: Audit, options: dict[str, Any], *, online: bool, log_probs: bool, repeated: int
+) -> Iterator[str]:
     """One sentence or two each."""
     if stats.edits is not None:
         accepted = sum(stats.edits.accepted.values())
         if accepted and not online:
             yield (
                 f"{accepted:,} edits were made after sampling: what follows an edit was sampled with the failed call "
-                "still in the context, so its stored log-probs are those of another context "
-                "(`provenance.stale_from` says from where on)."
+                "still in the context"
+                + (", so its stored log-probs are those of another context" if log_probs else "")
+                + " (`provenance.stale_from` says from where on)."
             )
         if stats.edits.state_unknown:
             yield (
@@ -40,15 +43,21 @@ def limits(stats: Stats, audit: Audit, options: dict[str, Any], *, online: bool)
             "Removed turns stay in `provenance.edits[].removed`: who reads only `steps` sees none of them, but they "
             "are published."
         )
+    if repeated:
+        yield f"{repeated:,} trajectory_ids are on more than one row: the source has these samples more than once."
     if unknown := (stats.after or stats.before).by_status.get("unknown", 0):
         yield f"{unknown:,} tool calls have no known status: they count neither as failed nor as successful."
     yield (
-        "The scan knows the form of tokens, keys and numbers. It does not find passwords that look like words, names, "
-        "places or birth dates, nor what stands in pictures or encoded text"
+        "The scan knows the form of tokens, keys and numbers. It does not find passwords that look like words, keys "
+        "of services it does not know, telephone numbers without separators or a word in front, names, places or birth "
+        "dates, nor what stands in pictures or encoded text"
         + ("." if audit.findings else "; nothing found is no proof that nothing is there.")
     )
     if audit.contamination is None:
         yield "It is unknown whether benchmark questions are among the prompts."
     else:
-        yield "Benchmark questions that were rephrased, translated, or have fewer than 8 words are not recognised."
+        yield (
+            "Benchmark questions that were rephrased, translated, or have fewer than 8 words of their own are not "
+            "recognised."
+        )
     yield "Rejected records and the run log are not published: they hold raw text and the paths of a machine."

@@ -14,8 +14,8 @@ class _Report(BaseModel):
 class Finding(_Report):
     """One secret or piece of personal data."""
 
-    row: int = Field(description="Row number in the published dataset, from 0.")
-    trajectory_id: str
+    row: int | None = Field(description="Row number in the published dataset, from 0; null: in no row.")
+    trajectory_id: str | None = Field(description="Null: in the options of a stage, which manifest.json holds.")
     field: str = Field(description="For example steps[2].calls[0].arguments.code.")
     kind: str = Field(description="secret:NAME or personal:NAME.")
     masked: str = Field(description="The first two characters and the length; never the thing itself.")
@@ -36,6 +36,7 @@ class Benchmark(_Report):
     sha256: str
     questions: int
     too_short: int = Field(description="Questions of fewer than 8 words, which cannot be told from chance.")
+    shared: int = Field(description="Questions that say nothing of their own: more than 10 others of the file say it.")
 
 
 class Contamination(_Report):
@@ -45,7 +46,7 @@ class Contamination(_Report):
 
 
 class Cluster(_Report):
-    """Rows that are near-duplicates of each other, directly or through others."""
+    """Rows that are near-duplicates of the first of them, or of a row that joins two such clusters."""
 
     rows: list[int] = Field(description="Row numbers in the published dataset.")
     groups: int = Field(description="Distinct groups (tasks) they belong to; 1 is one prompt answered alike.")

@@ -1,22 +1,23 @@
-"""Credentials in text, found by the detectors of detect-secrets that know the form of a token.
+"""Credentials in text, found by their form: by detectors of detect-secrets, and the forms of `token_forms.py`.
 
-Left out, because they drown the rest in ordinary code and mathematics: both entropy detectors (any digest, id or base64
-text is random), the keyword detector (`password = "hello"` in an exercise), Artifactory's (`AP` and nine letters is a
-word) and the public IP address (`personal.py` has it). So a password that looks like a word, or a key of a service that
-is not listed, is not found.
+Left out of detect-secrets, because they drown the rest in ordinary code and mathematics: both entropy detectors (any
+digest, id or base64 text is random), the keyword detector (`password = "hello"` in an exercise), Artifactory's (`AP`
+and nine letters is a word) and the public IP address (`personal.py` has it). So a password that looks like a word, or a
+key of a service that is not listed, is not found. Left out as well: its detectors of GitHub and GitLab tokens, which
+report the prefix alone, and of private keys, which knows no encrypted ones.
 
-Names and patterns: detect-secrets, `detect_secrets/plugins/*.py`. Five more, of what these know nothing of, after the
-rules of gitleaks, `config/gitleaks.toml` (`huggingface-access-token`, `anthropic-api-key`, `openai-api-key`,
-`gcp-api-key`, `github-fine-grained-pat`).
+Names: detect-secrets, `detect_secrets/plugins/*.py`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from importlib import import_module
 
 from purify.publishing.personal import reserved_host
+from purify.publishing.token_forms import FORMS, find, is_stand_in
 
 Detector = Callable[[str], Iterator[str]]
 
@@ -25,15 +26,12 @@ _PLUGINS = {
     "azure_storage_key": "AzureStorageKeyDetector",
     "cloudant": "CloudantDetector",
     "discord": "DiscordBotTokenDetector",
-    "github_token": "GitHubTokenDetector",
-    "gitlab_token": "GitLabTokenDetector",
     "ibm_cloud_iam": "IbmCloudIamDetector",
     "ibm_cos_hmac": "IbmCosHmacDetector",
     "jwt": "JwtTokenDetector",
     "mailchimp": "MailchimpDetector",
     "npm": "NpmDetector",
     "openai": "OpenAIDetector",
-    "private_key": "PrivateKeyDetector",
     "pypi_token": "PypiTokenDetector",
     "sendgrid": "SendGridDetector",
     "slack": "SlackDetector",
@@ -43,17 +41,10 @@ _PLUGINS = {
     "telegram_token": "TelegramBotTokenDetector",
     "twilio": "TwilioKeyDetector",
 }
-_MORE = {
-    "huggingface": re.compile(r"\bhf_[A-Za-z]{34}\b"),
-    "anthropic": re.compile(r"\bsk-ant-[a-z]+\d\d-[A-Za-z0-9_-]{80,}"),
-    "openai_project": re.compile(r"\bsk-(?:proj|svcacct|admin)-[\w-]{20,}T3BlbkFJ[\w-]{20,}"),
-    "google_api_key": re.compile(r"\bAIza[A-Za-z0-9_-]{35}\b"),
-    "github_fine_grained": re.compile(r"\bgithub_pat_\w{82}\b"),
-}
-_BASIC_AUTH = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s/:@{}$<]+:([^\s/:@{}$<]+)@([\w.-]+)")
-SECRET_KINDS = tuple(f"secret:{name}" for name in (*_PLUGINS, *_MORE, "basic_auth"))
-_ANY = re.compile(r"[A-Za-z0-9_-]{20}|PRIVATE KEY|://|PuTTY|ENCRYPTED KEY")
-"""What all of the above need somewhere in the text: prose is done with one look."""
+_BASIC_AUTH = re.compile(r"(?i)\b[a-z][a-z0-9+.-]*://[^\s/:@\"'<>{}$?#]*:([^\s@\"'<>{}$?#]+)@([\w.-]+)")
+_PORT = re.compile(r"\d{1,5}(?:/|\Z)")
+"""`https://host:8080/@scope/package` has no password."""
+SECRET_KINDS = tuple(f"secret:{name}" for name in (*_PLUGINS, *FORMS, "basic_auth"))
 
 
 def secret_detectors() -> dict[str, Detector]:
@@ -62,18 +53,31 @@ def secret_detectors() -> dict[str, Detector]:
     for name, detector in _PLUGINS.items():
         plugin = getattr(import_module(f"detect_secrets.plugins.{name}"), detector)()
         found[f"secret:{name}"] = plugin.analyze_string
-    for name, pattern in _MORE.items():
-        found[f"secret:{name}"] = lambda text, pattern=pattern: iter(pattern.findall(text))  # type: ignore[misc]
+    for name in FORMS:
+        found[f"secret:{name}"] = lambda text, name=name: iter(find(name, text, _lower(text)))  # type: ignore[misc]
     found["secret:basic_auth"] = _basic_auth
     return found
 
 
+_ANY = re.compile(r"[A-Za-z0-9_-]{20}|PRIVATE KEY|://|PuTTY")
+_SHORT = ("access", "auth", "curl", "machine", "sig=")
+"""What all of the above need somewhere in the text, and the words of forms that may do with less: prose is done with
+one look."""
+
+
 def may_hold_secrets(text: str) -> bool:
-    return _ANY.search(text) is not None
+    return _ANY.search(text) is not None or any(word in _lower(text) for word in _SHORT)
+
+
+@lru_cache(maxsize=1)
+def _lower(text: str) -> str:
+    """One text is asked for by every form."""
+    return text.lower()
 
 
 def _basic_auth(text: str) -> Iterator[str]:
     """Passwords in addresses, as `detect_secrets/plugins/basic_auth.py`, unless the host is one of documentation."""
     for match in _BASIC_AUTH.finditer(text):
-        if not reserved_host(match[2]):
-            yield match[1]
+        password, host = match.groups()
+        if not (_PORT.match(password) or reserved_host(host) or is_stand_in(password)):
+            yield password

@@ -9,24 +9,27 @@ folder that was made of the same is not made again: after a lost connection only
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from purify.datasets import Dataset, Progress
 from purify.datasets.parquet import library_versions
-from purify.datasets.verify import verify
+from purify.datasets.verify import REPEATED, verify
 from purify.digests import digest
 from purify.errors import PurifyError
 from purify.publishing import folder
 from purify.publishing.config import PublishConfig
-from purify.publishing.copy import AUDIT, copy_options, write_copy
+from purify.publishing.copy import AUDIT, copy_options, repeated_ids, write_copy
 from purify.publishing.report import Audit
 from purify.publishing.scan import libraries
 from purify.publishing.sources import sources
-from purify.publishing.upload import Uploaded, upload
+from purify.publishing.upload import Uploaded, check_repository, upload
 
 _LIBRARIES = ("detect_secrets", "presidio_analyzer", "datasketch", "jinja2")
+_WRITERS = ("datasketch", "Jinja2")
+"""Libraries that decide bytes of the folder beside those that scan and those that write shards."""
 
 
 class Published(NamedTuple):
@@ -56,35 +59,59 @@ def publish(
     Findings stop the upload, not the writing. Raises `PurifyError` if `source` is no complete, undamaged dataset, `out`
     holds something else, a benchmark cannot be read, an optional library is missing, or the upload fails.
     """
-    config, out = config or PublishConfig(), Path(out)
+    config, out = config or PublishConfig(), _named(Path(out))
     _need(*_LIBRARIES, *(["huggingface_hub"] if config.repo else []))
     dataset = Dataset.open(source)
     if out.resolve() == dataset.path.resolve() or out.resolve().is_relative_to(dataset.path.resolve()):
         raise PurifyError(f"{out}: is the dataset, or lies inside it; a copy is published, never the dataset itself")
+    uploads = config.repo is not None and not config.dry_run
+    if config.repo is not None and uploads:
+        # Before the long scan: a missing token, a repository of something else.
+        check_repository(
+            out, config.repo, public=config.public, token_env=config.token_env, replace=config.replace_repo
+        )
     _refuse_damaged(dataset)
     options = copy_options(dataset, config)
-    versions = library_versions() | libraries()
-    identity = digest("publish", options, dataset.manifest.digest, dataset.manifest.config_digest, versions)
+    identity = digest("publish", options, dataset.manifest.digest, dataset.manifest.config_digest, versions())
     standing = "other" if overwrite else _standing(out, identity, dataset)
     if standing != "same":
         # A copy that nobody has touched can be made again at any time.
         replace = overwrite or standing == "earlier"
         write_copy(dataset, out, config, options, identity, overwrite=replace, progress=progress)
     found = Audit.model_validate_json((out / AUDIT).read_bytes())
-    aside = out.with_name(f"{out.name}{folder.DROPPED}")
+    aside = folder.aside_of(out)
     made = Published(
         dataset=Dataset.open(out),
         audit=found,
         blocking={kind: count for kind, count in found.counts().items() if not config.allows(kind)},
         reused=standing == "same",
         warnings=list(_warnings(dataset, config)),
-        aside=aside if found.dropped else None,
+        aside=aside if found.dropped and aside.is_file() else None,
     )
-    if config.repo is None or config.dry_run or made.blocking:
+    if config.repo is None or not uploads or made.blocking:
         return made
     message = f"purify publish: {made.dataset.manifest.rows:,} rows, data digest {made.dataset.manifest.digest}"
-    uploaded = upload(out, config.repo, public=config.public, token_env=config.token_env, message=message)
+    uploaded = upload(
+        out,
+        config.repo,
+        public=config.public,
+        token_env=config.token_env,
+        replace=config.replace_repo,
+        message=message,
+    )
+    if config.public and uploaded.private:
+        made.warnings.append(f"{config.repo}: stays private; an existing repository is made public on the hub itself")
     return made._replace(uploaded=uploaded)
+
+
+def versions() -> dict[str, str]:
+    """Of the libraries that decide the bytes of the folder."""
+    return library_versions() | libraries() | {name: version(name) for name in _WRITERS}
+
+
+def _named(out: Path) -> Path:
+    """`.`, a symbolic link and a path that ends in `..` have no neighbours: the folder that they mean has."""
+    return out.resolve() if out.name in ("", "..") or out.is_symlink() else out
 
 
 def _need(*modules: str) -> None:
@@ -95,7 +122,8 @@ def _need(*modules: str) -> None:
 
 
 def _refuse_damaged(dataset: Dataset) -> None:
-    findings = verify(dataset.path).findings
+    # An id that is there twice is a fault of the source, which only a new import could mend: told, not refused.
+    findings = [finding for finding in verify(dataset.path).findings if REPEATED not in finding]
     if findings:
         more = f" and {len(findings) - 1:,} more" if len(findings) > 1 else ""
         raise PurifyError(f"{dataset.path}: not fit to be published: {findings[0]}{more} (purify verify)")
@@ -111,6 +139,8 @@ def _standing(out: Path, identity: str, dataset: Dataset) -> Literal["same", "ea
     manifest = Dataset.open(out).manifest
     if manifest.stage != "publish" or manifest.lineage[-1].digest != dataset.manifest.digest:
         return "other"
+    if (stranger := folder.stranger_in(out)) is not None:
+        raise PurifyError(f"{stranger}: is no part of the published copy, and nobody has looked at it; move it away")
     if (changed := folder.changed_file(out)) is not None:
         raise PurifyError(f"{out / changed}: was changed after it was written; make it again with --overwrite")
     return "same" if manifest.config_digest == identity else "earlier"
@@ -129,6 +159,8 @@ def _warnings(dataset: Dataset, config: PublishConfig) -> list[str]:
     lines += [
         f"--source-license {name}: no row has a framework, model, file or folder of that name" for name in known.unused
     ]
+    if repeated := repeated_ids(dataset):
+        lines.append(f"{repeated:,} trajectory_ids are on more than one row: croissant.json names no key")
     if dataset.manifest.rejected_files:
         lines.append(f"{dataset.manifest.rejected:,} rejected records are not published: they hold raw text")
     return lines

@@ -128,10 +128,25 @@ def hub_server(**behaviour: Any) -> Iterator[Hub]:
                 return
             if "/tree/" in self.path:
                 self._answer(200, hub.listing())
+            elif self.path.startswith("/datasets/user/name/resolve/main/"):
+                self._file(self.path.removeprefix("/datasets/user/name/resolve/main/"))
             elif self.path.split("?")[0].removesuffix("/revision/main") == REPO and hub.private is not None:
                 self._answer(200, {"id": "user/name", "private": hub.private, "sha": "1", "siblings": []})
             else:
                 self._answer(404, {"error": "not found"})
+
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
+        def _file(self, path: str) -> None:
+            data = hub.files[path]
+            self.send_response(200)
+            self.send_header("ETag", f'"{_oid(path, data)}"')
+            self.send_header("X-Repo-Commit", "1" * 40)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(data)
 
         def do_POST(self) -> None:
             body = self._body()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,6 +46,23 @@ def test_the_threshold_decides() -> None:
     half = [*WORDS[:100], *(f"z{word}" for word in WORDS[100:])]
     assert report(entry(WORDS, "a"), entry(half, "a")).clusters == []
     assert report(entry(WORDS, "a"), entry(half, "a"), threshold=0.2).clusters == [Cluster(rows=[0, 1], groups=1)]
+
+
+@pytest.mark.parametrize("threshold", [1.0, 0.99, 0.97])
+def test_thresholds_that_datasketch_cannot_look_up(threshold: float) -> None:
+    changed = [*WORDS[:100], "other", *WORDS[101:]]
+    found = report(entry(WORDS, "a"), entry(WORDS, "b"), entry(changed, "c"), threshold=threshold)
+    assert found.clusters == [Cluster(rows=[0, 1], groups=2)]
+
+
+def test_alike_rows_are_compared_with_one_of_them() -> None:
+    """So that a thousand rows cost a thousand comparisons: counted, as a clock would depend on the machine."""
+    duplicates = Duplicates(0.8)
+    words = [f"w{at}" for at in range(400)]
+    for number in range(300):
+        duplicates.add(number, entry([*words[:200], f"u{number}", *words[201:]], "a"))
+    assert duplicates.report().clusters == [Cluster(rows=list(range(300)), groups=1)]
+    assert len(duplicates._hashes) == 1
 
 
 @settings(deadline=None, max_examples=30)

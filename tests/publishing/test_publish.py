@@ -19,10 +19,10 @@ from purify.datasets import Dataset
 from purify.datasets.verify import verify
 from purify.errors import PurifyError
 from purify.importing import import_dump
-from purify.publishing import PublishConfig, Published, publish
-from purify_schemas import PURIFIED_SCHEMA
+from purify.publishing import PublishConfig, Published, publish, stage
+from purify_schemas import PURIFIED_SCHEMA, Call, Message, Source
 from tests.publishing.support import purified, row
-from tests.support import dump, write_dataset
+from tests.support import call, dump, step, trajectory, write_dataset
 
 FILES = ["README.md", "SHA256SUMS", "audit.json", "croissant.json", "data", "manifest.json"]
 CROISSANT = pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated", "ignore:The inplace keyword")
@@ -260,6 +260,163 @@ except PurifyError as error:
         [sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": f"{root}:{root / 'schemas'}"}
     )
     assert ended.stderr == "publish needs datasketch; install it with: pip install 'purify-trajectories[publish]'\n"
+
+
+def test_a_file_that_was_put_into_the_copy_is_not_taken_for_part_of_it(tmp_path: Path) -> None:
+    purified(tmp_path, [row(0)])
+    published(tmp_path, license="mit")
+    (tmp_path / "out/data/extra.parquet").write_bytes(b"x")
+    with pytest.raises(PurifyError, match=r"extra\.parquet: is no part of the published copy, and nobody has looked"):
+        published(tmp_path, license="mit")
+
+
+def test_the_copy_is_its_own(tmp_path: Path) -> None:
+    """Neither a link of the source (as huggingface_hub's cache has them) nor a later change of it shows."""
+    dataset = purified(tmp_path, [row(0)])
+    shard = tmp_path / "purified" / dataset.manifest.shards[0].path
+    (tmp_path / "blobs").mkdir()
+    shard.rename(tmp_path / "blobs/x")
+    shard.symlink_to("../../blobs/x")
+    made = published(tmp_path, license="mit")
+    copied = tmp_path / "out" / made.dataset.manifest.shards[0].path
+    assert not copied.is_symlink()
+    with (tmp_path / "blobs/x").open("r+b") as file:
+        file.write(b"XXXX")
+    assert verify(tmp_path / "out").findings == []
+
+
+def test_a_folder_of_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    purified(tmp_path, [row(0)])
+    for name in ("here", "real"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "dangling").symlink_to("new")
+    monkeypatch.chdir(tmp_path / "here")
+    config = PublishConfig(license="mit")
+    for out, place in ((".", "here"), ("../link", "real"), ("../dangling", "new")):
+        assert publish(tmp_path / "purified", out, config).dataset.path == tmp_path / place
+        assert sorted(path.name for path in (tmp_path / place).iterdir()) == FILES
+        assert publish(tmp_path / "purified", out, config).reused
+    monkeypatch.chdir(tmp_path / "here")
+    assert not publish(tmp_path / "purified", ".", PublishConfig(license="cc0-1.0")).reused
+    assert sorted(path.name for path in Path().iterdir()) == FILES and verify(".").findings == []
+
+
+@CROISSANT
+def test_repeated_ids_are_told_and_are_no_key(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "purified", [row(0), row(0), row(1)])
+    made = published(tmp_path, license="mit", source_license={"toy": "mit"})
+    assert made.warnings == ["1 trajectory_ids are on more than one row: croissant.json names no key"]
+    described = json.loads((tmp_path / "out/croissant.json").read_text())
+    assert "key" not in described["recordSet"][0]
+    assert mlcroissant.Dataset(jsonld=tmp_path / "out/croissant.json").metadata.ctx.issues.errors == set()
+    assert "- 1 trajectory_ids are on more than one row" in (tmp_path / "out/README.md").read_text()
+
+
+def test_a_copy_without_contaminated_rows_is_verified_against_the_dataset(tmp_path: Path) -> None:
+    purified(tmp_path, [row(0), row(1, prompt=QUESTION)])
+    (tmp_path / "gsm.txt").write_text(QUESTION)
+    published(tmp_path, benchmark=str(tmp_path / "gsm.txt"), drop_contaminated=True)
+    assert verify(tmp_path / "out", tmp_path / "purified").findings == []
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    manifest["counts"]["rows_dropped_contaminated"] = 2
+    (tmp_path / "out/manifest.json").write_text(json.dumps(manifest))
+    (finding,) = verify(tmp_path / "out", tmp_path / "purified").findings
+    assert finding.endswith("has 2 rows, this has 1 and left out 2")
+
+
+def test_the_file_of_rows_left_out_is_never_somebody_elses_and_never_stale(tmp_path: Path) -> None:
+    purified(tmp_path, [row(0), row(1, prompt=QUESTION)])
+    (tmp_path / "gsm.txt").write_text(QUESTION)
+    options = {"benchmark": str(tmp_path / "gsm.txt"), "drop_contaminated": True, "license": "mit"}
+    aside = tmp_path / "out.dropped.jsonl"
+    aside.write_text("mine")
+    with pytest.raises(PurifyError, match=r"out\.dropped\.jsonl: is no file of rows that were left out"):
+        published(tmp_path, **options)
+    assert aside.read_text() == "mine" and not (tmp_path / "out").exists()
+    published(tmp_path, license="mit")
+    assert aside.read_text() == "mine"
+    aside.unlink()
+    assert published(tmp_path, **options).aside == aside and aside.is_file()
+    assert published(tmp_path, license="mit").aside is None and not aside.exists()
+    published(tmp_path, **options)
+    aside.unlink()
+    again = published(tmp_path, **options)
+    assert again.reused and again.aside is None and again.audit.dropped == 1
+
+
+def test_the_card_and_the_audit_do_not_show_what_was_found(tmp_path: Path) -> None:
+    mail, token = "anna.schmidt@bank.de", "hf_" + "aBcDeFgHiJkLmNoPqRsTuVwXyZaBcDeFgH"
+    leaky = row(0, result=f"{mail} and {token}")
+    source = leaky.source.model_copy(update={"model": token, "file": f"home/{mail}/x.jsonl"})
+    asked = [Message(role="user", content=QUESTION)]
+    rows = [
+        leaky.model_copy(update={"trajectory_id": f"{mail}/{n}", "source": source, "messages": asked}) for n in (1, 2)
+    ]
+    write_dataset(tmp_path / "purified", rows)
+    (tmp_path / "gsm.txt").write_text(QUESTION)
+    for drop in (False, True):
+        made = publish(
+            tmp_path / "purified",
+            tmp_path / f"out-{drop}",
+            PublishConfig(benchmark=(str(tmp_path / "gsm.txt"),), drop_contaminated=drop, title=f"Of {mail}"),
+        )
+        assert made.audit.contaminated[1].trajectory_id == "an… (20 characters)/2"
+        for name in ("README.md", "audit.json", "croissant.json"):
+            text = (tmp_path / f"out-{drop}" / name).read_text()
+            assert mail not in text and token not in text
+    assert "home/an… (20 characters)/x.jsonl" in (tmp_path / "out-False/README.md").read_text()
+    assert "# Of an… (20 characters)\n" in (tmp_path / "out-False/README.md").read_text()
+
+
+def test_options_are_published_and_so_they_are_scanned(tmp_path: Path) -> None:
+    purified(tmp_path, [row(0)])
+    made = published(tmp_path, license="mit", source_license={"toy": "ask anna.schmidt@bank.de"})
+    assert [(one.row, one.field) for one in made.audit.findings] == [(None, "manifest.json config.source_license.toy")]
+    assert made.blocking == {"personal:email": 1}
+
+
+def test_names_of_others_are_no_markup(tmp_path: Path) -> None:
+    evil = "![x](https://evil.test/p.png) [y](https://evil.test) &lt;img&gt; *b*\n# h"
+    failed = step(Call(name=evil, arguments="{}", status="error", error_type=evil))
+    rows = [trajectory(failed, step(Call(name=evil, arguments="{}", status="ok")))]
+    source = Source(framework=evil, format="hand", model=evil, file="a", row=0)
+    write_dataset(tmp_path / "purified", [rows[0].model_copy(update={"source": source})])
+    published(tmp_path, license="mit\n# x", title=f"T\n{evil}", source_license={"hand": evil})
+    text = (tmp_path / "out/README.md").read_text().split("---\n", 2)[2]
+    shown = r"!\[x\](https://evil.test/p.png) \[y\](https://evil.test) &amp;lt;img&amp;gt; \*b\* # h".replace(
+        "!", r"\!"
+    )
+    assert text.count("evil.test") == 2 * 6 and text.count(shown) == 6
+    assert f"\n# T {shown}\n" in text and "\n# h" not in text
+    assert yaml.safe_load((tmp_path / "out/README.md").read_text().split("---\n")[1])["license"] == "mit # x"
+
+
+def test_log_probs_are_spoken_of_where_there_are_some(tmp_path: Path) -> None:
+    purified(tmp_path / "without", [row(0)])
+    steps = [
+        step(call("prin(1)", "error"), raw="<call>prin(1)", reasoning_ids=[1], action_ids=[2, 3], observation_ids=[4]),
+        step(call("print(1)"), raw="<call>print(1)", reasoning_ids=[5], action_ids=[6, 7], observation_ids=[8]),
+    ]
+    purified(tmp_path / "with", [row(0).model_copy(update={"steps": steps})])
+    for name, said in (("with", True), ("without", False)):
+        published(tmp_path / name)
+        text = (tmp_path / name / "out/README.md").read_text()
+        assert ("its stored log-probs are those of another context" in text) is said
+        assert "1 edits were made after sampling" in text
+
+
+def test_a_copy_without_rows_does_not_promise_to_load(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "purified", [])
+    published(tmp_path)
+    text = (tmp_path / "out/README.md").read_text()
+    assert "refuses a dataset without rows" in text and "split=" not in text
+    with pytest.raises(ValueError):
+        load(tmp_path / "out", tmp_path / "cache")
+
+
+def test_every_library_that_decides_bytes_is_part_of_the_identity() -> None:
+    assert stage.versions().keys() >= {"datasketch", "Jinja2", "detect-secrets", "pyarrow"}
 
 
 def test_a_published_copy_can_be_published_again(tmp_path: Path) -> None:

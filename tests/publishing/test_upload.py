@@ -22,7 +22,8 @@ from purify.errors import PurifyError
 from purify.publishing.upload import upload
 folder, options = Path(sys.argv[1]), dict(pair.split("=") for pair in sys.argv[2:])
 try:
-    print(*upload(folder, "user/name", public="public" in options, token_env=options.get("token_env"), message="m"))
+    print(*upload(folder, "user/name", public="public" in options, token_env=options.get("token_env"),
+          replace="replace" in options, message="m"))
 except PurifyError as error:
     sys.exit(f"purify: {error}")
 """
@@ -125,10 +126,11 @@ def test_a_lost_connection_is_tried_again_at_once(copy: Path) -> None:
 
 
 def test_shards_of_an_earlier_version_do_not_stay(copy: Path) -> None:
-    old = {"data/train-00002-of-00003.parquet": b"old", "notes.md": b"by hand", "README.md": b"old"}
+    old = {"data/train-00002-of-00003.parquet": b"old", "data/test.parquet": b"old", "notes.md": b"by hand"}
+    old |= {"README.md": b"old", "manifest.json": (copy / "manifest.json").read_bytes() + b" "}
     with hub_server(private=True, files=dict(old)) as hub:
         assert run(UPLOAD, hub, copy)[0] == 0
-        assert hub.deleted == ["data/train-00002-of-00003.parquet"]
+        assert hub.deleted == ["data/train-00002-of-00003.parquet", "data/test.parquet"]
         assert hub.files == {"notes.md": b"by hand", **listed(copy)}
 
 
@@ -140,12 +142,70 @@ def test_refusals_are_one_line_that_says_what_to_do(copy: Path) -> None:
         for status, said in (
             (403, "may not write there (403)"),
             (404, "not found (404)"),
-            (418, "the hub answered 418"),
+            (400, "the hub refused the request (400): refused"),
+            (418, "the hub refused the request (418): refused"),
         ):
             hub.refuse = status
             assert said in one_line(run(UPLOAD, hub, copy))
         address = hub.url
     assert "connection lost" in one_line(run(UPLOAD, address, copy))
+
+
+THEIRS = {".gitattributes": b"", "README.md": b"somebody's", "data/train-00000-of-00001.parquet": b"theirs"}
+
+
+@pytest.mark.parametrize("manifest", [None, b"[]", b'{"stage": "publish"}'])
+def test_a_repository_of_something_else_is_left_alone(manifest: bytes | None, copy: Path) -> None:
+    theirs = THEIRS | ({} if manifest is None else {"manifest.json": manifest})
+    with hub_server(private=True, files=dict(theirs)) as hub:
+        line = one_line(run(UPLOAD, hub, copy))
+        assert "user/name: holds files that publish did not write (README.md)" in line and "--replace-repo" in line
+        assert hub.files == theirs and hub.sent == []
+        assert run(UPLOAD, hub, copy, "replace=yes")[0] == 0
+        assert hub.files == {".gitattributes": b"", **listed(copy)}
+
+
+def test_a_first_upload_that_was_cut_off_goes_on(copy: Path) -> None:
+    shard = Dataset.open(copy).manifest.shards[0].path
+    with hub_server(private=True, files={".gitattributes": b"", shard: (copy / shard).read_bytes()}) as hub:
+        assert run(UPLOAD, hub, copy)[0] == 0
+        assert hub.files == {".gitattributes": b"", **listed(copy)}
+
+
+def test_files_that_nobody_has_looked_at_are_not_sent(copy: Path) -> None:
+    files = listed(copy)
+    (copy / ".env").write_text("HF_TOKEN=x")
+    (copy / "data/extra.parquet").write_bytes(b"x")
+    with hub_server() as hub:
+        assert run(UPLOAD, hub, copy)[0] == 0
+        assert hub.files == files
+
+
+def test_what_would_stop_the_upload_is_said_before_the_scan(tmp_path: Path) -> None:
+    purified(tmp_path, [row(0)])
+    arguments = (tmp_path / "purified", "-o", tmp_path / "out", "--license", "mit", "--repo")
+    with hub_server(private=True, files=dict(THEIRS)) as hub:
+        assert "set HF_TOKEN" in one_line(run(COMMAND, hub, *arguments, "user/name", token=None))
+        assert "(401)" in one_line(run(COMMAND, hub, *arguments, "user/name", token="hf_wrong"))
+        assert "holds files that publish did not write" in one_line(run(COMMAND, hub, *arguments, "user/name"))
+        for name in ("user/a..b", "user/-ab-"):
+            line = one_line(run(COMMAND, hub, *arguments, name))
+            assert "--repo: " in line and "run the same command" not in line
+        assert not (tmp_path / "out").exists()
+        code, said, _ = run(COMMAND, hub, *arguments, "user/name", "--replace-repo")
+        assert (
+            code == 0
+            and "uploaded" in said
+            and hub.files.keys() == listed(tmp_path / "out").keys() | {".gitattributes"}
+        )
+
+
+def test_a_private_repository_does_not_become_public(tmp_path: Path) -> None:
+    purified(tmp_path, [row(0)])
+    arguments = (tmp_path / "purified", "-o", tmp_path / "out", "--license", "mit", "--repo", "user/name", "--public")
+    with hub_server(private=True) as hub:
+        code, said, warned = run(COMMAND, hub, *arguments)
+        assert code == 0 and "(private)" in said and "user/name: stays private" in warned
 
 
 def test_the_command_from_end_to_end(tmp_path: Path) -> None:
