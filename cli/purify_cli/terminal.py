@@ -16,9 +16,7 @@ _ESCAPES = re.compile(
 )
 # Bidirectional overrides and separators show text in another order or place than it is stored; fillers and tags do not
 # show at all.
-_INVISIBLE = re.compile(
-    r"[\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\u115f\u1160\u3164\uffa0\U000e0000-\U000e0fff]"
-)
+_INVISIBLE = re.compile(r"[\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\u115f\u1160\u3164\uffa0\U000e0000-\U000e0fff]")
 _CONTROLS = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\n\t"}
 _CONTROLS |= {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
 
