@@ -61,7 +61,7 @@ def _print(report: ImportReport) -> None:
             say(f"format {name}: {note}")
     for entry in formats:
         if entry.format is None:
-            warn(f"{entry.file}: {entry.why}; its records are put aside")
+            warn(f"{entry.file}: {entry.why}{'; its records are put aside' if entry.puts_aside else ''}")
     if report.passed_over:
         say(f"{report.passed_over} other file(s) passed over: no suffix that is read")
     manifest = dataset.manifest

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 _PREFIX = "purify_call_"
 
 
@@ -10,6 +12,6 @@ def made_id(step: int, call: int) -> str:
     return f"{_PREFIX}{step}_{call}"
 
 
-def without_made(call_id: str | None) -> str | None:
-    """The id, or None if it is a made one."""
-    return None if call_id is not None and call_id.startswith(_PREFIX) else call_id
+def without_made(call_id: str | None, real: Collection[str] = ()) -> str | None:
+    """The id, or None if it is a made one. `real` are ids that are known not to be."""
+    return None if call_id is not None and call_id.startswith(_PREFIX) and call_id not in real else call_id

@@ -18,6 +18,7 @@ import pyarrow as pa
 from purify.datasets import Dataset
 from purify.exporting.config import ExportConfig
 from purify_schemas import Trajectory
+from purify_schemas.carried import whole_text
 
 JSON = pa.json_()
 """Foreign JSON in Parquet: stored as text, so that no object gets the keys of its neighbours as nulls, and given back
@@ -37,8 +38,10 @@ class Tally:
     """Trajectories that a loss of the exporter (a key of its `losses`) befell."""
     skipped: Counter[str] = field(default_factory=Counter)
     """Trajectories that gave no record, by reason."""
-    place: tuple[int, int] = (0, 0)
-    """Where the trajectory at hand stands: its shard, and its row in there."""
+    failed_calls: int = 0
+    """Failed calls in records whose turns a trainer takes for good ones."""
+    row: int = 0
+    """Where the trajectory at hand stands in its shard."""
 
     def lose(self, *names: str) -> None:
         """Count each of these losses once for the trajectory at hand."""
@@ -74,17 +77,17 @@ class Exporter(Protocol):
 class Surveying(Protocol):
     """An exporter that must know the whole dataset before it writes the first record."""
 
-    def surveyed(self, dataset: Dataset) -> Exporter:
-        """The exporter, knowing what it needs to. It is sent to worker processes."""
+    def surveyed(self, dataset: Dataset) -> Iterator[Exporter]:
+        """The exporter for each shard, in order, knowing what it needs there. It is sent to a worker process."""
         ...
 
 
 def json_leaf(value: object) -> str:
-    """JSON text for a `JSON` leaf; half a surrogate pair, which arguments may hold, stays an escape."""
+    """JSON text. Half a surrogate pair, which arguments may hold as an escape, becomes U+FFFD: few readers take it."""
     try:
         return orjson.dumps(value).decode()
     except TypeError:  # that, and integers past 64 bits
-        return json.dumps(value, separators=(",", ":"))
+        return whole_text(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
 def to_arrow(records: Sequence[RowData], schema: pa.Schema) -> pa.Table:

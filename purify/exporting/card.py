@@ -1,4 +1,4 @@
-"""The card (`README.md`) of an export: `datasets.load_dataset` finds the files by it, people what is not in them."""
+"""The card (`README.md`) of an export: what is in it, and what is not."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ from purify.exporting.base import Exporter
 if TYPE_CHECKING:
     from purify.exporting.stage import ExportReport
 
+# No `configs` block: with one, `datasets` names its cache after the block alone, and another export would be given the
+# rows of the first. `data/train-*` is found without it.
 _CARD = """---
-configs:
-- config_name: default
-  data_files:
-  - split: train
-    path: data/*
 tags:
 - tool-use
 - trajectories
@@ -25,7 +22,11 @@ tags:
 Written by `purify export` from the dataset with digest `{digest}`, for {reader}.
 {records:,} records from {rows:,} trajectories.
 
-{lost}{skipped}"""
+{failed}{lost}{skipped}"""
+_FAILED = (
+    "{count:,} failed calls are left in the records. A trainer counts those turns like any other: leave out the rows"
+    " whose `failed_calls` is not 0, or purify the dataset first.\n\n"
+)
 
 
 def export_card(report: ExportReport, exporter: Exporter) -> str:
@@ -38,6 +39,7 @@ def export_card(report: ExportReport, exporter: Exporter) -> str:
         reader=exporter.reader,
         records=report.records,
         rows=report.rows,
+        failed=_FAILED.format(count=report.failed_calls) if report.failed_calls else "",
         lost=f"| not kept by this format | trajectories |\n|---|---|\n{lost}\n" if lost else "",
         skipped=f"| trajectories without a record | |\n|---|---|\n{skipped}" if skipped else "",
     )

@@ -25,6 +25,8 @@ class Pair(NamedTuple):
     """What follows the prompt in the purified trajectory."""
     raw: Messages
     raw_row: Trajectory
+    first: int
+    """The step at which they part, the same in both."""
 
 
 def pair(trajectory: Trajectory) -> Pair | str:
@@ -39,7 +41,7 @@ def pair(trajectory: Trajectory) -> Pair | str:
     prompt = prompt_messages(trajectory) + turns(trajectory, 0, first)
     if not prompt:
         return NO_PROMPT
-    return Pair(prompt, turns(trajectory, first), turns(raw, first), raw)
+    return Pair(prompt, turns(trajectory, first), turns(raw, first), raw, first)
 
 
 def turns(trajectory: Trajectory, start: int, stop: int | None = None) -> Messages:

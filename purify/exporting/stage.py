@@ -12,9 +12,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from itertools import count, repeat
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from purify.datasets import Dataset, Progress
 from purify.datasets.dataset import PARTIAL
@@ -23,16 +26,18 @@ from purify.datasets.sink import sync, write_atomically
 from purify.datasets.stage import only_writer
 from purify.digests import file_sha256
 from purify.errors import PurifyError
-from purify.exporting.base import Exporter, RowData, Surveying, Tally
+from purify.exporting.base import Exporter, Surveying, Tally
 from purify.exporting.card import export_card
 from purify.exporting.config import ExportConfig
-from purify.exporting.files import WRITERS
+from purify.exporting.files import WRITERS, write_empty
 from purify.exporting.registry import EXPORTERS
-from purify_schemas import Shard, from_table
+from purify_schemas import Shard, Trajectory, from_table
 from purify_schemas.rows import Row
 
 REPORT = "export.json"
-BATCH_ROWS = 256
+SLICE_ROWS = 256
+SLICE_BYTES = 16 * 2**20
+"""At most so much of a shard is turned into trajectories at a time."""
 OURS = frozenset({REPORT, PARTIAL, "README.md", "data"})
 
 
@@ -47,6 +52,8 @@ class ExportReport(Row):
     """Trajectories read."""
     records: int
     """Records written."""
+    failed_calls: int
+    """Failed calls that are left in records whose turns a trainer takes for good ones (their column `failed_calls`)."""
     lost: dict[str, int]
     """Trajectories that lost something, by the name of the loss."""
     losses: dict[str, str]
@@ -60,6 +67,7 @@ class _Part(Row):
     """What came of one shard."""
 
     rows: int
+    failed_calls: int
     lost: dict[str, int]
     skipped: dict[str, int]
     files: dict[str, int]
@@ -86,21 +94,24 @@ def export(
     with only_writer(out):
         folder = _claim(out, overwrite=overwrite)
         exporter = EXPORTERS[config.to]
-        if isinstance(exporter, Surveying):
-            exporter = exporter.surveyed(dataset)
-        work = partial(_write, exporter, config, folder)
-        shards = [(number, dataset.path / shard.path) for number, shard in enumerate(dataset.manifest.shards)]
-        parts = list(_done(work, shards, workers, progress))
+        surveyed = exporter.surveyed(dataset) if isinstance(exporter, Surveying) else repeat(exporter)
+        paths = [dataset.path / shard.path for shard in dataset.manifest.shards]
+        work = partial(_write, config, folder)
+        parts = list(_done(work, list(zip(count(), paths, surveyed, strict=False)), workers, progress))
         if dataset.manifest.rows and not any(part.files for part in parts):
-            shutil.rmtree(folder)
-            reasons = ", ".join(f"{count:,} x {reason!r}" for reason, count in _sum(parts, "skipped").most_common())
+            _clear(folder)
+            reasons = ", ".join(f"{rows:,} x {reason!r}" for reason, rows in _sum(parts, "skipped").most_common())
             raise PurifyError(f"{dataset.path}: nothing of it can be written as {config.to}: {reasons}")
         return _publish(dataset, config, parts, folder, out)
 
 
+_Unit = tuple[int, Path, Exporter]
+"""A shard: its number, its file, and the exporter that knows what it needs to know of it."""
+
+
 def _done(
-    work: Callable[[tuple[int, Path]], _Part],
-    shards: Sequence[tuple[int, Path]],
+    work: Callable[[_Unit], _Part],
+    shards: Sequence[_Unit],
     workers: int,
     progress: Progress | None,
 ) -> Iterator[_Part]:
@@ -118,37 +129,55 @@ def _done(
             pool.shutdown(cancel_futures=True)
 
 
-def _write(exporter: Exporter, config: ExportConfig, folder: Path, numbered: tuple[int, Path]) -> _Part:
+def _write(config: ExportConfig, folder: Path, unit: _Unit) -> _Part:
     """One shard, to one file in `folder` (or to one for each trajectory)."""
-    number, shard = numbered
+    number, shard, exporter = unit
     tally, rows = Tally(), 0
     with WRITERS[exporter.layout](folder / f"{number:05d}", exporter.schema) as writer:
-        for table in row_groups(shard):
-            for start in range(0, len(table), BATCH_ROWS):
-                records: list[RowData] = []
-                for trajectory in from_table(table.slice(start, BATCH_ROWS)):
-                    tally.place = number, rows
-                    rows += 1
-                    records += exporter.records(trajectory, config, tally)
-                writer.write(records)
+        for trajectory in _trajectories(shard):
+            tally.row = rows
+            rows += 1
+            writer.write(exporter.records(trajectory, config, tally))
     for path in writer.files:
         sync(path)
-    files = {path.name: count for path, count in writer.files.items()}
-    return _Part(rows=rows, lost=dict(tally.lost), skipped=dict(tally.skipped), files=files)
+    files = {path.name: records for path, records in writer.files.items()}
+    return _Part(
+        rows=rows, failed_calls=tally.failed_calls, lost=dict(tally.lost), skipped=dict(tally.skipped), files=files
+    )
+
+
+def _trajectories(shard: Path) -> Iterator[Trajectory]:
+    for table in row_groups(shard):
+        for piece in slices(table):
+            yield from from_table(piece)
+
+
+def slices(table: pa.Table) -> Iterator[pa.Table]:
+    """A few rows at a time: as objects they take many times their bytes."""
+    step = max(1, min(SLICE_ROWS, SLICE_BYTES * len(table) // max(1, table.nbytes)))
+    for start in range(0, len(table), step):
+        yield table.slice(start, step)
 
 
 def _claim(out: Path, *, overwrite: bool) -> Path:
-    """An empty `.partial/` in `out`, which holds nothing but an earlier export."""
-    entries = {path.name for path in out.iterdir()}
-    if strangers := sorted(entries - OURS if REPORT in entries else entries - {PARTIAL}):
+    """An empty `.partial/` in `out`, which holds nothing but an earlier export.
+
+    `.partial/` itself is never taken away before the report stands: it tells a half-published export from a stranger's
+    directory.
+    """
+    entries, folder = {path.name for path in out.iterdir()}, out / PARTIAL
+    if strangers := sorted(entries - OURS if entries & {REPORT, PARTIAL} else entries):
         raise PurifyError(f"{out}: holds {strangers[0]!r}, which is not of an export; choose an empty or new directory")
     if REPORT in entries and not overwrite:
         raise PurifyError(f"{out}: already holds an export; choose another directory, or add --overwrite")
-    folder = out / PARTIAL
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
+    _clear(folder)
     return folder
+
+
+def _clear(folder: Path) -> None:
+    for entry in folder.iterdir():
+        entry.unlink()
 
 
 def _publish(dataset: Dataset, config: ExportConfig, parts: Sequence[_Part], folder: Path, out: Path) -> ExportReport:
@@ -158,7 +187,11 @@ def _publish(dataset: Dataset, config: ExportConfig, parts: Sequence[_Part], fol
     if (out / "data").exists():
         shutil.rmtree(out / "data")
     (out / "data").mkdir()
-    written = [(folder / name, count) for part in parts for name, count in part.files.items()]
+    written = [(folder / name, records) for part in parts for name, records in part.files.items()]
+    if not written and exporter.schema is not None:
+        empty = folder / "00000.parquet"
+        write_empty(empty, exporter.schema)
+        written = [(empty, 0)]
     files = []
     for number, (path, records) in enumerate(written):
         name = f"data/train-{number:05d}-of-{len(written):05d}{path.suffix}"
@@ -173,6 +206,7 @@ def _publish(dataset: Dataset, config: ExportConfig, parts: Sequence[_Part], fol
         source_digest=dataset.manifest.digest,
         rows=sum(part.rows for part in parts),
         records=sum(file.rows for file in files),
+        failed_calls=sum(part.failed_calls for part in parts),
         lost=dict(sorted(lost.items())),
         losses={name: exporter.losses[name] for name in sorted(lost)},
         skipped=dict(_sum(parts, "skipped").most_common()),

@@ -1,17 +1,20 @@
-"""What some formats must know of the whole dataset before they write the first record: one lazy scan each."""
+"""What some formats must know of the whole dataset before they write the first record: one lazy scan each.
+
+Each shard is given only what concerns it, since it may be written by another process.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from purify.datasets import Dataset
 
 
-def group_means(dataset: Dataset) -> dict[str, float]:
-    """group_id -> mean reward, for groups in which at least two trajectories have one."""
+def group_means(dataset: Dataset) -> Iterator[dict[str, float]]:
+    """For each shard: group_id -> mean reward, of groups in which at least two trajectories have one."""
     import polars as pl
 
     rewarded = dataset.scan().select("group_id", "reward").filter(pl.col("reward").is_not_null())
@@ -23,7 +26,9 @@ def group_means(dataset: Dataset) -> dict[str, float]:
         .select("group_id", "mean")
         .collect()
     )
-    return dict(means.iter_rows())
+    for shard in dataset.manifest.shards:
+        groups = pl.scan_parquet(dataset.path / shard.path).select("group_id").unique().collect()
+        yield dict(means.join(groups, on="group_id", how="semi").iter_rows())
 
 
 class Task(NamedTuple):
@@ -32,8 +37,8 @@ class Task(NamedTuple):
     samples: int
 
 
-def first_of_each_task(dataset: Dataset) -> Mapping[tuple[int, int], Task]:
-    """(shard, row in the shard) of the trajectory that stands for its task: the first with a reference, else the first.
+def first_of_each_task(dataset: Dataset) -> list[dict[int, Task]]:
+    """For each shard: row -> task, where a trajectory stands for its task: the first with a reference, else the first.
 
     Two trajectories are of one task if their framework and `task_id` are the same.
     """
@@ -45,7 +50,10 @@ def first_of_each_task(dataset: Dataset) -> Mapping[tuple[int, int], Task]:
             samples[task] += 1
             if task not in chosen or (referenced and not chosen[task][0]):
                 chosen[task] = (referenced, (shard, row))
-    return {place: Task(number, samples[task]) for number, (task, (_, place)) in enumerate(chosen.items())}
+    found: list[dict[int, Task]] = [{} for _ in dataset.manifest.shards]
+    for number, (task, (_, (shard, row))) in enumerate(chosen.items()):
+        found[shard][row] = Task(number, samples[task])
+    return found
 
 
 def _tasks(shard: Path) -> list[tuple[str | None, str, bool]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import ValidationError
 
@@ -41,8 +41,26 @@ class Importer(Protocol):
     def read(self, record: Record, context: RecordContext) -> list[Trajectory]:
         """Convert one record to one or more trajectories.
 
-        Raises `RejectedRecordError` with the reason if the record cannot be understood.
+        Raises `RejectedRecordError` with the reason if the record cannot be understood, and
+        `pydantic.ValidationError` if what was read makes no row; the stage puts both aside with their first problem.
         """
+        ...
+
+
+@runtime_checkable
+class Lossy(Protocol):
+    """An importer whose files never hold all of a rollout."""
+
+    lossy: str
+    """What is missing, as a line for the user."""
+
+
+@runtime_checkable
+class ReadsBeside(Protocol):
+    """An importer that reads more than the dump file itself."""
+
+    def beside(self, path: Path) -> list[str]:
+        """The names of the files in the folder of the dump file `path` that its records are read with."""
         ...
 
 
@@ -84,10 +102,12 @@ class RecordContext:
         policy = self.config.policy or source.revision
         task = self._task(record, messages, task_id)
         scope = (source.framework, policy if policy is not None else self.file, task, source.round)
-        by_sample = task is not None and sample_index is not None
+        # A sample's number counts within the source's own task: one that the user named may span several.
+        own = () if task == task_id else (task_id,)
+        by_sample = task is not None and task_id is not None and sample_index is not None
         states = {name: self._state(name, state) for name, state in tool_states.items()}
         row = Trajectory(
-            trajectory_id=digest(*scope, sample_index) if by_sample else digest(self.file, self.row, sample),
+            trajectory_id=digest(*scope, *own, sample_index) if by_sample else digest(self.file, self.row, sample),
             task_id=task if task is not None else f"{self.file}#{self.row}",
             group_id=digest(*(scope if task is not None else (self.file, self.row))),
             sample_index=sample_index,
@@ -102,10 +122,12 @@ class RecordContext:
         """The row as it was, if `purify export` wrote this record."""
         try:
             told = carried_by(record)
-            return row if told is None else told.onto(row)
+            return row if told is None else told.onto(row, record)
+        except ValidationError as error:
+            reason = f"{first_problem(error)}; remove this member if the record was changed"
+            raise RejectedRecordError(f"{CARRIED}: {reason}") from None
         except ValueError as error:
-            first = first_problem(error) if isinstance(error, ValidationError) else error
-            raise RejectedRecordError(f"{CARRIED}: {first}; remove this column if the record was changed") from None
+            raise RejectedRecordError(f"{CARRIED}: {error}") from None
 
     def _state(self, tool: str, state: ToolStateName) -> ToolStateName:
         known = KNOWN_STATES.get(tool, state) if state == "unknown" else state

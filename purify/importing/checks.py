@@ -68,8 +68,8 @@ def number(value: object) -> float | None:
 
 
 def token_ids(value: object, path: str) -> list[int]:
-    """Token ids; none for null or an empty list."""
-    ids = as_list(value or [], path)
+    """A list of token ids; null is an empty one. Raises `RejectedRecordError` naming the place that is none."""
+    ids = [] if value is None else as_list(value, path)
     for position, token in enumerate(ids):
         if type(token) is not int or not 0 <= token < 2**31:
             raise wrong(f"{path}[{position}]", token, "a token id")

@@ -11,6 +11,7 @@ import orjson
 
 MAX_RECORD_BYTES = 512 * 2**20
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+HALF_PAIR = "a string holds half a surrogate pair, which is not text; write U+FFFD instead"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +24,24 @@ class Read:
     problem: str | None = None
 
 
-def parse(raw: bytes, row: int) -> Read:
-    """Parse one JSON object. NaN and infinities, which are not JSON, are read as strings and so stay in `extra`."""
+def parse(raw: bytes, row: int, *, as_messages: bool = False) -> Read:
+    """Parse one JSON object. NaN and infinities, which are not JSON, are read as strings and so stay in `extra`.
+
+    `as_messages`: the text is one bare list of chat messages, read as the record `{"messages": [...]}`.
+    """
     if len(raw) > MAX_RECORD_BYTES:
         return Read(row, None, None, f"record of {len(raw):,} bytes, more than {MAX_RECORD_BYTES:,}; split it")
     raw = raw.removeprefix(BYTE_ORDER_MARK)
+
+    def read(value: Any) -> Read:
+        return element({"messages": value} if as_messages else value, row, raw)
+
     try:
-        return element(orjson.loads(raw), row, raw)
+        return read(orjson.loads(raw))
     except orjson.JSONDecodeError as error:
         problem = f"not JSON: {error}"
     try:
-        return whole_text(element(lenient(raw), row, raw))
+        return whole_text(read(lenient(raw)))
     except UnicodeDecodeError as broken:
         problem = f"not UTF-8 (byte {broken.start})"
     except RecursionError:
@@ -41,11 +49,6 @@ def parse(raw: bytes, row: int) -> Read:
     except ValueError:
         pass
     return Read(row, None, raw, problem)
-
-
-def parse_messages(raw: bytes) -> Read:
-    """A file that is one bare list of chat messages, as the record `{"messages": [...]}`."""
-    return parse(b'{"messages":' + raw.removeprefix(BYTE_ORDER_MARK) + b"}", 0)
 
 
 def lenient(content: bytes) -> Any:
@@ -62,14 +65,11 @@ def element(record: object, row: int, raw: bytes | None = None) -> Read:
 
 
 def whole_text(read: Read) -> Read:
-    """A half surrogate pair passes Python's parser, but no file of ours could hold it."""
+    """A half surrogate pair passes Python's parsers, but no file of ours could hold it."""
     try:
         json.dumps(read.record, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raw = read.raw or json.dumps(read.record).encode()
-        return Read(
-            read.row, None, raw, "a string holds half a surrogate pair, which is not text; write U+FFFD instead"
-        )
+        return Read(read.row, None, read.raw or dump_record(read.record), HALF_PAIR)
     return read
 
 

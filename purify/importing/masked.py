@@ -17,7 +17,6 @@ from itertools import groupby
 from typing import NamedTuple
 
 from purify.errors import RejectedRecordError
-from purify.importing.checks import as_list, wrong
 from purify_schemas import Segment, Step
 
 
@@ -27,16 +26,8 @@ class MaskedRun(NamedTuple):
     sampled: list[int]
     logprobs: list[float] | None
     """None where they are not known for every id of the run: 0.0 is a log-prob like any other."""
-    environment: list[int]
-
-
-def token_ids(value: object, path: str) -> list[int]:
-    """A list of token ids. Raises `RejectedRecordError` naming the place that is none."""
-    ids = as_list(value, path)
-    for position, token in enumerate(ids):
-        if type(token) is not int or not 0 <= token < 2**31:
-            raise wrong(f"{path}[{position}]", token, "a token id")
-    return ids
+    environment: list[int] | None
+    """None where nobody recorded what came back (after the last prompt of an engine); empty if nothing did."""
 
 
 def masked_steps(
@@ -61,7 +52,7 @@ def masked_steps(
         if model:
             runs.append(MaskedRun(list(ids[at:end]), _known(logprobs, at, end), []))
         elif runs:
-            runs[-1].environment.extend(ids[at:end])
+            runs[-1] = runs[-1]._replace(environment=list(ids[at:end]))
         else:
             prompt = list(ids[at:end])
         at = end

@@ -39,6 +39,7 @@ _FINISH_REASONS: Mapping[str, FinishReason] = {
     **dict.fromkeys(("max_turns", "max_steps", "max_iterations"), "max_turns"),
     "error": "error",
 }
+_OUTCOME = frozenset({*REWARD, *REWARD_PARTS, *VERDICT, *ANSWER, "answer", *FINISH})
 _INT32_END = 2**31
 _FLOAT32_MAX = 3.4028234663852886e38
 
@@ -46,13 +47,20 @@ T = TypeVar("T")
 
 
 def record_fields(
-    record: Record, *, used: Collection[str], format_name: str, framework: str | None = None, last_finish: object = None
+    record: Record,
+    *,
+    used: Collection[str],
+    format_name: str,
+    framework: str | None = None,
+    last_finish: object = None,
+    unread: Collection[str] = (),
 ) -> dict[str, Any]:
     """Arguments for `RecordContext.trajectory`. Fields in `used`, the conversation's own, are left alone.
 
-    `last_finish` is the finish reason of the last assistant message, read where the record has none of its own.
+    `last_finish` is the finish reason of the last assistant message, read where the record has none of its own. Fields
+    in `unread` go to `extra` as they are, since their names mean something else in this record.
     """
-    left = leftover(record, used)
+    left = leftover(record, {*used, *unread})
     answer, reference = _take(left, ANSWER, _answer), _take(left, REFERENCE, _answer)
     if answer is None and reference is not None:
         answer = _take(left, ("answer",), _answer)
@@ -69,8 +77,14 @@ def record_fields(
         "rewards": rewards,
         "finish_reason": _take(left, FINISH, _finish) or _finish(last_finish) or "unknown",
         "source": _source(left, format_name, framework),
-        "extra": json_text(left, "the record"),  # last: what nothing above has taken
+        # Last: what nothing above has taken.
+        "extra": json_text({k: v for k, v in record.items() if k in left or k in unread}, "the record"),
     }
+
+
+def tells_outcome(name: str) -> bool:
+    """Whether a field of this name is about one rollout: its answer, its reward, how it ended."""
+    return name in _OUTCOME or name.endswith("_reward")
 
 
 def system_prompt(record: Record, items: Sequence[object], used: set[str]) -> list[Message]:
@@ -109,6 +123,13 @@ def reward_value(value: object) -> float | None:
     """A number that a reward, a float32, can hold; else None."""
     found = number(value)
     return found if found is not None and abs(found) <= _FLOAT32_MAX else None
+
+
+def optional_reward(value: object, path: str) -> float | None:
+    """A reward or null. Raises `RejectedRecordError` for anything else."""
+    if value is not None and reward_value(value) is None:
+        raise wrong(path, value, "a finite float32 or null")
+    return reward_value(value)
 
 
 def _wrapped(tool: object) -> object:

@@ -30,7 +30,6 @@ from purify.importing.json_records import (
     element,
     lenient,
     parse,
-    parse_messages,
     whole_text,
 )
 from purify.importing.sessions import is_header, read_session
@@ -73,11 +72,22 @@ def find_files(dump: Path) -> tuple[Path, list[str], int]:
         return dump.parent, [dump.name], 0
     if (dump / "manifest.json").is_file() and (dump / "data").is_dir():
         raise PurifyError(f"{dump}: is a purify dataset already; go on with `purify clean {dump} -o DIR`")
+    if (dump / "export.json").is_file() and (dump / "data").is_dir():
+        dump /= "data"  # what `purify export` wrote; the rest describes it
     files = sorted(_walk(dump))
     names = [path.relative_to(dump).as_posix() for path in files if path.suffix.lower() in SUFFIXES]
+    if strange := [name for name in names if not _is_text(name)]:
+        raise PurifyError(f"{dump}: the file name {strange[0]!r} is not UTF-8, and rows name their file; rename it")
     if not names:
         raise PurifyError(f"{dump}: no {', '.join(sorted(SUFFIXES))} file in it")
     return dump, names, len(files) - len(names)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        return bool(name.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _walk(dump: Path) -> Iterator[Path]:
@@ -123,10 +133,8 @@ def read_segment(root: Path, segment: Segment) -> Iterator[Read]:
             yield read_session(path)
         case "array":
             yield from _array(path)
-        case "object":
-            yield parse(path.read_bytes(), 0)
-        case "messages":
-            yield parse_messages(path.read_bytes())
+        case "object" | "messages":
+            yield _whole(path, as_messages=segment.kind == "messages")
         case "parquet":
             yield from _parquet(path, segment)
         case "container":
@@ -178,6 +186,16 @@ def _sniff(path: Path) -> Kind:
     if lines or read.problem is None:
         return "lines"
     return "object" if rest or path.suffix in {".json", ".traj"} else "lines"
+
+
+def _whole(path: Path, *, as_messages: bool) -> Read:
+    if (size := path.stat().st_size) <= MAX_RECORD_BYTES:
+        return parse(path.read_bytes(), 0, as_messages=as_messages)
+    problem = (
+        f"one JSON value of {size:,} bytes, more than {MAX_RECORD_BYTES:,}, cannot be read in parts; an inspect log can"
+        " as an archive (inspect log convert LOG.json --to eval --output-dir DIR), samples in a list as JSON lines"
+    )
+    return Read(0, None, None, problem)
 
 
 def _lines(path: Path, segment: Segment) -> Iterator[Read]:
@@ -246,7 +264,7 @@ def _parquet(path: Path, segment: Segment) -> Iterator[Read]:
                 for name in holds_json:
                     if name in whole:
                         whole[name] = _decoded(whole[name], file.schema_arrow.field(name).type)
-                yield Read(row, whole, None)
+                yield whole_text(Read(row, whole, None)) if holds_json else Read(row, whole, None)
                 row += 1
 
 

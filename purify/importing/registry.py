@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from purify.errors import PurifyError
-from purify.importing.base import Importer, Record
+from purify.importing.base import Importer, Lossy, Record
 from purify.importing.formats.adp import AgentDataProtocol
 from purify.importing.formats.atif import Atif
 from purify.importing.formats.atropos import Atropos
@@ -22,6 +22,7 @@ from purify.importing.formats.swe_agent import SWEAgent
 from purify.importing.formats.tagged import TaggedText
 from purify.importing.formats.verifiers import Verifiers
 from purify.importing.formats.verl import Verl
+from purify_schemas.carried import exported_as
 
 IMPORTERS: dict[str, Importer] = {
     importer.name: importer
@@ -48,6 +49,16 @@ IMPORTERS: dict[str, Importer] = {
 }
 
 
+EXPORTED = {
+    "messages": "openai",
+    "verl": "openai",
+    "kto": "openai",
+    "sharegpt": "sharegpt",
+    "atif": "atif",
+}
+"""Which importer reads what `purify export` wrote, where the records of that format can look like those of others."""
+
+
 def importer_named(name: str) -> Importer:
     """Raises `PurifyError` naming the known formats if there is no such importer."""
     if name not in IMPORTERS:
@@ -57,14 +68,17 @@ def importer_named(name: str) -> Importer:
 
 def lossy_note(name: str) -> str | None:
     """What files of a format never hold, as a line for the user; None where nothing is missing."""
-    return getattr(importer_named(name), "lossy", None)
+    importer = importer_named(name)
+    return importer.lossy if isinstance(importer, Lossy) else None
 
 
 def recognise(record: Record) -> tuple[str, str] | None:
-    """(format, why) for a record; None if no importer knows it.
+    """(format, why) for a record; None if no importer knows it. What we wrote ourselves says its format.
 
     Raises `PurifyError` if several claim it: the user must choose then.
     """
+    if (ours := exported_as(record)) in EXPORTED:
+        return EXPORTED[ours], f"written by purify export --to {ours}"
     claims = [(name, why) for name, importer in IMPORTERS.items() if (why := importer.recognise(record))]
     if len(claims) > 1:
         listed = "; ".join(f"{name} ({why})" for name, why in claims)

@@ -14,6 +14,11 @@ from typing import Any
 
 from purify.importing.json_records import MAX_RECORD_BYTES, Read, parse
 
+_TOO_LARGE = (
+    f"session of more than {MAX_RECORD_BYTES:,} bytes, which is one record and read as a whole; leave out what is not"
+    " text (pictures, files)"
+)
+
 
 def is_header(record: Mapping[str, Any] | None) -> bool:
     """Whether this first line of a file makes all of it one session."""
@@ -23,7 +28,7 @@ def is_header(record: Mapping[str, Any] | None) -> bool:
 def read_session(path: Path) -> Read:
     """The record; a problem if one of its lines is no JSON object, since a session with a gap says something else."""
     if path.stat().st_size > MAX_RECORD_BYTES:
-        return Read(0, None, None, f"session of more than {MAX_RECORD_BYTES:,} bytes; split it")
+        return Read(0, None, None, _TOO_LARGE)
     content = path.read_bytes()
     lines = []
     for number, line in enumerate(content.split(b"\n")):

@@ -6,9 +6,8 @@ purify import dump.jsonl -o rollouts/
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import orjson
@@ -21,27 +20,16 @@ from purify.failures import load_rules
 from purify.failures.loading import locate, rule_files
 from purify.importing.base import Importer, RecordContext
 from purify.importing.config import ImportConfig
-from purify.importing.json_records import Read, dump_record
+from purify.importing.json_records import HALF_PAIR, Read, dump_record
+from purify.importing.recognising import Recognised, beside_digests, recognise_files
 from purify.importing.records import Segment, Unit, find_files, plan_units, read_segment, unit_identity
-from purify.importing.registry import IMPORTERS, importer_named, recognise
+from purify.importing.registry import importer_named, recognise
 from purify_schemas import RAW_SCHEMA, Trajectory, to_table
 
 BATCH_ROWS = 256
 BATCH_BYTES = 16 * 2**20
 UNSIZED_BYTES = 2**19
 """What an element of a JSON array or a Parquet row counts as: its bytes are not known any more."""
-SAMPLED_RECORDS = 20
-"""How many records of a file are looked at to recognise its format."""
-UNREADABLE = "no readable record in it"
-
-
-@dataclass(frozen=True)
-class Recognised:
-    """What `--format auto` made of one file. Without a format its records are put aside, with `why` as the reason."""
-
-    file: str
-    format: str | None
-    why: str
 
 
 @dataclass(frozen=True)
@@ -66,27 +54,28 @@ class _Import:
             recognised = self.formats[segment.name]
             if recognised.format is None:
                 for read in read_segment(self.root, segment):
-                    _put_aside(read, segment.name, read.problem or recognised.why, sink)
+                    put_aside(read, segment.name, read.problem or recognised.why, sink)
             else:
                 self._import(segment, importer_named(recognised.format), sink)
 
     def _import(self, segment: Segment, importer: Importer, sink: ShardSink) -> None:
-        batch: list[Trajectory] = []
-        records = size = 0
+        batch: list[tuple[Read, list[Trajectory]]] = []
+        rows = size = 0
         for read in read_segment(self.root, segment):
             suited = self._suited(importer, read)
             rules = load_rules(self.config.rules or suited.default_rules)
-            rows = _convert(suited, read, RecordContext(segment.name, read.row, rules, self.config, self.root), sink)
-            if rows is None:
+            made = convert(suited, read, RecordContext(segment.name, read.row, rules, self.config, self.root))
+            if isinstance(made, str):
+                put_aside(read, segment.name, made, sink)
                 continue
-            batch += rows
-            records += 1
+            batch.append((read if read.raw is None else replace(read, record=None), made))
+            rows += len(made)
             size += len(read.raw) if read.raw is not None else UNSIZED_BYTES
-            if len(batch) >= BATCH_ROWS or size >= BATCH_BYTES:
-                sink.append(to_table(batch), records=records)
-                batch, records, size = [], 0, 0
-        if records:
-            sink.append(to_table(batch), records=records)
+            if rows >= BATCH_ROWS or size >= BATCH_BYTES:
+                _append(batch, segment.name, sink)
+                batch, rows, size = [], 0, 0
+        if batch:
+            _append(batch, segment.name, sink)
 
     def _suited(self, importer: Importer, read: Read) -> Importer:
         """The file's importer; another one for a record that only that one recognises (plain answers between calls)."""
@@ -119,7 +108,7 @@ def import_dump(
             f"{out}: lies inside the dump {dump}, where a later import would read it; choose another place"
         )
     root, names, passed_over = find_files(Path(dump))
-    formats = _formats(root, names, config)
+    formats = recognise_files(root, names, config)
     if config.rules:
         load_rules(config.rules)  # a wrong rule file must fail here, not in a worker
     # A file's name and digest stand for it: data and manifests hold no path of a machine.
@@ -133,7 +122,7 @@ def import_dump(
         config=named.model_dump(mode="json"),
         config_digest=digest(config_digest(named), *_contents(config)),
         inputs=[
-            digest(*((entry.file, entry.format) for entry in formats)),
+            digest(*((entry.file, entry.format) for entry in formats), *beside_digests(root, formats)),
             *(unit_identity(root, unit) for unit in units),
         ],
     )
@@ -142,65 +131,46 @@ def import_dump(
     return ImportReport(Dataset.open(out), formats, passed_over)
 
 
-def _formats(root: Path, names: list[str], config: ImportConfig) -> list[Recognised]:
-    chosen = "tagged" if config.preset and config.format == "auto" else config.format
-    if chosen != "auto":
-        importer_named(chosen)
-        return [Recognised(name, chosen, "as told") for name in names]
-    found = [_recognise_file(root, name) for name in names]
-    unknown = [entry for entry in found if entry.format is None and entry.why != UNREADABLE]
-    if unknown and not any(entry.format for entry in found):
-        raise PurifyError(f"{root / unknown[0].file}: {unknown[0].why}")
-    return found
+def convert(importer: Importer, read: Read, context: RecordContext) -> list[Trajectory] | str:
+    """The rows of one record, or the reason why there are none."""
+    if read.record is None:
+        return read.problem or "unreadable"
+    try:
+        return importer.read(read.record, context) or "holds no trajectory"
+    except RejectedRecordError as error:
+        return str(error)
+    except ValidationError as error:
+        return first_problem(error)
+    except RecursionError:
+        return "nested too deeply"
+    except UnicodeEncodeError:
+        return HALF_PAIR
+    except TypeError as error:
+        if "surrogates not allowed" not in str(error):  # orjson's words for it
+            raise
+        return HALF_PAIR
 
 
-def _recognise_file(root: Path, name: str) -> Recognised:
-    """The format of a file by its first records; none where they tell nothing, and its records are put aside then."""
-    records = [read.record for read in islice(_reads(root, name), SAMPLED_RECORDS) if read.record is not None]
-    for record in records:
-        try:
-            match = recognise(record)
-        except PurifyError as error:
-            raise PurifyError(f"{root / name}: {error}") from None
-        if match is not None:
-            return Recognised(name, *match)
-    if not records:
-        return Recognised(name, None, UNREADABLE)
-    keys = ", ".join(sorted(records[0])[:8])
-    known = ", ".join(sorted(IMPORTERS))
-    return Recognised(name, None, f"format not recognised (a record has the keys {keys}); known with --format: {known}")
+def _append(batch: Sequence[tuple[Read, list[Trajectory]]], file: str, sink: ShardSink) -> None:
+    """Write the rows of these records. Text that JSON inside a record hid shows only here that it is no text."""
+    try:
+        table = to_table([row for _, rows in batch for row in rows])
+    except UnicodeEncodeError:
+        if len(batch) == 1:
+            put_aside(batch[0][0], file, HALF_PAIR, sink)
+            return
+        for one in batch:
+            _append([one], file, sink)
+        return
+    for _, rows in batch:
+        _count(rows, sink.counts)
+    sink.append(table, records=len(batch))
 
 
-def _reads(root: Path, name: str) -> Iterator[Read]:
-    for unit in plan_units(root, [name]):
-        for segment in unit:
-            yield from read_segment(root, segment)
-
-
-def _convert(importer: Importer, read: Read, context: RecordContext, sink: ShardSink) -> list[Trajectory] | None:
-    """The rows of one record; None after putting it aside with its reason."""
-    reason = read.problem
-    if read.record is not None:
-        try:
-            rows = importer.read(read.record, context)
-        except RejectedRecordError as error:
-            reason = str(error)
-        except ValidationError as error:
-            reason = first_problem(error)
-        except RecursionError:
-            reason = "nested too deeply"
-        else:
-            if rows:
-                _count(rows, sink.counts)
-                return rows
-            reason = "holds no trajectory"
-    _put_aside(read, context.file, reason or "unreadable", sink)
-    return None
-
-
-def _put_aside(read: Read, file: str, reason: str, sink: ShardSink) -> None:
+def put_aside(read: Read, file: str, reason: str, sink: ShardSink) -> None:
     raw = read.raw if read.raw is not None or read.record is None else dump_record(read.record)
-    sink.reject(file=file, row=read.row, reason=reason, raw=raw)
+    # A reason may quote a name out of the record, which need not be text.
+    sink.reject(file=file, row=read.row, reason=reason.encode(errors="backslashreplace").decode(), raw=raw)
 
 
 def _count(rows: list[Trajectory], counts: Counter[str]) -> None:

@@ -34,22 +34,26 @@ class Part(NamedTuple):
 class _Marks(NamedTuple):
     header: re.Pattern[str]
     """What begins a message; its last matching group names the role, or is the mark that `roles` knows."""
-    end: re.Pattern[str]
-    """What closes a message, up to the end of its stretch of text."""
+    ends: tuple[str, ...]
+    """What closes a message; behind it nothing but these, white space and `padding` follows in its stretch of text."""
+    padding: tuple[str, ...]
     roles: dict[str, str] = {}
 
 
 _CHATML = _Marks(
     re.compile(rf"<\|im_start\|>({_ROLES})\n?"),
-    re.compile(r"<\|im_end\|>(?:\s|<\|im_end\|>|<\|endoftext\|>)*\Z"),
+    ("<|im_end|>",),
+    ("<|endoftext|>",),
 )
 _LLAMA3 = _Marks(
     re.compile(rf"<\|start_header_id\|>({_ROLES})<\|end_header_id\|>(?:\n\n)?"),
-    re.compile(r"<\|eo[tm]_id\|>(?:\s|<\|e(?:ot|om)_id\|>|<\|end_of_text\|>|<\|finetune_right_pad_id\|>)*\Z"),
+    ("<|eot_id|>", "<|eom_id|>"),
+    ("<|end_of_text|>", "<|finetune_right_pad_id|>"),
 )
 _MISTRAL = _Marks(
     re.compile(r" ?(\[/?INST\]|\[SYSTEM_PROMPT\]|\[/SYSTEM_PROMPT\]|\[/?AVAILABLE_TOOLS\]|\[/?TOOL_RESULTS\]) ?"),
-    re.compile(r"</s>(?:\s|</s>|<pad>)*\Z"),
+    ("</s>",),
+    ("<pad>",),
     {
         "[INST]": "user",
         "[/INST]": "assistant",
@@ -61,7 +65,7 @@ _MISTRAL = _Marks(
 )
 _MARKED: dict[TemplateName, _Marks] = {"chatml": _CHATML, "llama3": _LLAMA3, "mistral": _MISTRAL}
 _PADDING = re.compile(
-    r"(?:\s|<\|endoftext\|>|<\|begin_of_text\|>|<\|end_of_text\|>|<\|finetune_right_pad_id\|>|</?s>)*"
+    r"(?:\s|<\|endoftext\|>|<\|begin_of_text\|>|<\|end_of_text\|>|<\|finetune_right_pad_id\|>|</?s>)*+"
 )
 
 _OPENS_WITH_ROLE = re.compile(r"\s*(?:system|user)\n")
@@ -117,20 +121,38 @@ def _marked(text: str, marks: _Marks, *, before: str) -> Iterator[Part]:
     role, start = before, 0
     for match in [*marks.header.finditer(text), None]:
         stretch = text[start : match.start() if match else len(text)]
-        closed = marks.end.search(stretch)
-        said = stretch[: closed.start()] if closed else stretch
+        closed = _closed_at(stretch, marks)
+        said = stretch[:closed]
         # Padding in front is nobody's, and nothing follows Mistral's closing tags.
-        nothing = _PADDING.fullmatch(said) and not closed if start == 0 else not role and not said.strip()
+        nothing = _PADDING.fullmatch(said) and closed is None if start == 0 else not role and not said.strip()
         if not nothing:
             yield Part(role or "system", said, closed is not None)
         if match:
             role, start = marks.roles.get(match[1], "") if marks.roles else match[1], match.end()
 
 
+def _closed_at(stretch: str, marks: _Marks) -> int | None:
+    """Where the first of the marks begins that close this stretch. From its end, so that each mark is seen once."""
+    found, at = None, len(stretch)
+    while at:
+        if stretch[at - 1].isspace():
+            at -= 1
+            continue
+        mark = next((mark for mark in (*marks.ends, *marks.padding) if stretch.endswith(mark, 0, at)), None)
+        if mark is None:
+            break
+        at -= len(mark)
+        found = at if mark in marks.ends else found
+    return found
+
+
 def _role_lines(text: str) -> Iterator[Part]:
-    """Messages behind lines that are nothing but a role."""
+    """Messages behind lines that are nothing but a role; what stands before the first one is the user's."""
     found = list(_ROLE_LINE.finditer(text))
-    for match, following in zip(found, [*found[1:], None], strict=True):
+    before = text[: found[0].start() if found else len(text)]
+    if before.strip():
+        yield Part("user", before)
+    for match, following in zip(found, [*found[1:], None], strict=False):
         said = text[match.end() : following.start() if following else len(text)]
         yield Part(match[1], said.removesuffix("\n") if following else said)
 

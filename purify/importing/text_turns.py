@@ -35,17 +35,17 @@ from purify_schemas import Call, Message
 _TAGS = {"code": ("python", "code"), "python": ("python", "code"), "search": ("search", "query"), "sql": ("sql", "sql")}
 _TAG_ENDS = tuple(f"</{tag}>" for tag in _TAGS)
 _FENCED_CODE = re.compile(r"\s*```(?:python|py)?[ \t]*\n(.*?)\n?```\s*", re.DOTALL)
-_FUNCTION = re.compile(r"<function=[^>\n]+>")
+_FUNCTION = re.compile(r"<function=[^>\n]{1,200}>")
 _CALL_LIST = "[TOOL_CALLS]"
 _PYTHON_TAG = "<|python_tag|>"
 
 # A result may be cut off by the length of the response. ReTool and Search-R1 tell a model without tags that its turn
-# held no action. Bounded counts of newlines: a model gone wrong writes thousands.
+# held no action, in a sentence or two. All is bounded: a model gone wrong writes the same thousands of times.
 _BLOCK = re.compile(
     r"(?P<open>\n{0,4}<(?P<tag>tool_response|interpreter|information|observation|output)>\n?)"
     r"(?P<text>.*?)(?P<close>\n?</(?P=tag)>\n*|\Z)"
     r"|(?P<open_fence>\n{0,4}```output[ \t]*\n)(?P<fenced>.*?)(?P<close_fence>\n?```(?:\n+|\Z)|\Z)"
-    r"|(?P<refusal>\nMy previous action is invalid\..*?Let me try again\.\n)",
+    r"|(?P<refusal>\nMy previous action is invalid\..{0,1000}?Let me try again\.\n)",
     re.DOTALL,
 )
 # Before a result there is the end of a call, or the environment says that there is none.

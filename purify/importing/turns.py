@@ -7,7 +7,6 @@ first unanswered call. Some agents reuse an id in later turns (tau-bench's do), 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,7 +15,7 @@ import orjson
 from purify.chat.turn import GeneratedTurn
 from purify.failures.rules import Outcome
 from purify.importing.base import RecordContext
-from purify.json_text import dump_json
+from purify.json_text import arguments_object, dump_json
 from purify_schemas import Call, Message, Observation, Segment, Step
 from purify_schemas.names import ToolStateName
 
@@ -77,6 +76,20 @@ def build_steps(turns: Sequence[Turn], context: RecordContext) -> list[Step]:
     return steps
 
 
+def plain_steps(turns: Sequence[Turn]) -> list[Step]:
+    """The steps of a conversation that we exported: what it says, and no more. `Carried.onto` puts the calls back."""
+    return [
+        Step(
+            reasoning=Segment(text=turn.reasoning),
+            thinking_chars=turn.thinking_chars,
+            action=Segment(text=turn.action),
+            observation=Observation(messages=[reply.message for reply in turn.replies]),
+            extra=turn.extra,
+        )
+        for turn in turns
+    ]
+
+
 def tool_states(steps: Sequence[Step], state: ToolStateName = "unknown") -> Mapping[str, ToolStateName]:
     """The same state for every tool that the steps call."""
     return {call.name: state for step in steps for call in step.calls if call.name is not None}
@@ -110,25 +123,11 @@ def _judge(call: Call, results: Sequence[Result], context: RecordContext) -> Cal
         texts = [result.text for result in results if result.text is not None]
         flag = context.outcome("\n".join(texts) if texts else None, tool=call.name)
         undecided = flag.status == "unknown" or flag.status_source == "no_rule"
-        if undecided and not _is_object(call.arguments):
+        if undecided and arguments_object(call.arguments, constants=True) is None:
             flag = Outcome("malformed", "invalid_json", "arguments")
     return call.model_copy(
         update={"status": flag.status, "error_type": flag.error_type, "status_source": flag.status_source}
     )
-
-
-def _is_object(arguments: str | None) -> bool:
-    """Whether arguments parse. Servers write null or nothing for a tool without parameters: not a failure."""
-    if arguments is None or not arguments.strip():
-        return True
-    try:
-        return isinstance(orjson.loads(arguments), dict)
-    except orjson.JSONDecodeError:
-        pass
-    try:  # the standard library also reads NaN and Infinity, which Python agents write
-        return isinstance(json.loads(arguments), dict)
-    except (ValueError, RecursionError):
-        return False
 
 
 def _messages(turn: Turn, calls: Sequence[Call], owners: Sequence[int | None]) -> list[Message]:

@@ -18,7 +18,7 @@ from purify.importing.formats.openai_messages import OpenAIMessages
 from purify.importing.formats.sharegpt import ShareGPT
 from purify_schemas import Call, Message, Observation, Segment, Source, Step, Trajectory
 from tests.chat.test_template import ALTERNATING, CHANGING, FORGETTING, STRICT, TOOL
-from tests.importing import responses_records, tagged_records
+from tests.importing.formats import responses_records, tagged_records
 from tests.support import dump
 from tests.tiny import tiny_model
 

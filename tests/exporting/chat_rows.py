@@ -78,8 +78,8 @@ def in_chat(row: Trajectory) -> Trajectory:
         update={
             "prompt_token_ids": None,
             "tools": None if row.tools is None else dump_json([_wrapped(tool) for tool in json.loads(row.tools)]),
-            "messages": [_message(message) for message in row.messages],
-            "steps": [_step(each) for each in row.steps],
+            "messages": _messages(row.messages, named=True),
+            "steps": [chat_step(each) for each in row.steps],
         }
     )
 
@@ -88,27 +88,74 @@ def _wrapped(tool: dict[str, Any]) -> dict[str, Any]:
     return tool if "function" in tool else {"type": "function", "function": tool}
 
 
-def _message(message: Message) -> Message:
-    return message.model_copy(update={"content": message.content or "", "parts": None, "extra": None})
+PROMPT_CALLS: dict[str, str | None] = {
+    '[{"id":"d","function":{"name":"f","arguments":"{\\"x\\": 1}"}}]': (
+        '[{"type":"function","id":"d","function":{"name":"f","arguments":{"x":1}}}]'
+    ),
+    '[{"name": "f"}]': '[{"type":"function","function":{"name":"f","arguments":{}}}]',
+    '[{"id":"d"}, 3]': None,
+    '[{"id":"d","function":{"name":"f","arguments":"{oops"}}]': None,
+}
+"""Calls of others, as they may stand in a row, and as a chat has them; None where it cannot."""
 
 
-def _step(turn: Step) -> Step:
-    text = turn.reasoning.text or ""
-    if not all(one.name is not None and is_object(one.arguments) for one in turn.calls):
-        arguments = "\n".join(one.arguments or "" for one in turn.calls)
-        text += arguments if turn.action.text is None else turn.action.text
-    messages = [_message(message) for message in turn.observation.messages]
-    return Step(
-        reasoning=Segment(text=text),
-        thinking_chars=turn.thinking_chars,
-        calls=turn.calls,
-        observation=Observation(messages=messages),
+def _messages(messages: Sequence[Message], *, named: bool) -> list[Message]:
+    texts = [message.tool_calls for message in messages if message.tool_calls is not None]
+    named = named and not any(PROMPT_CALLS[text] is None for text in texts)
+    return [_message(message, named=named) for message in messages]
+
+
+def _message(message: Message, *, named: bool) -> Message:
+    calls = None if message.tool_calls is None else PROMPT_CALLS[message.tool_calls]
+    lost = message.tool_calls if message.tool_calls is not None and calls is None else ""
+    return Message(
+        role=message.role,
+        name=message.name,
+        content=(message.content or "") + lost,
+        tool_calls=calls,
+        call_id=message.call_id if named else None,
     )
+
+
+def chat_step(turn: Step) -> Step:
+    """What chat messages hold of a step."""
+    good = all(one.name is not None and is_object(one.arguments) for one in turn.calls)
+    text = turn.reasoning.text or ""
+    thinking, content = text[: turn.thinking_chars], text[turn.thinking_chars :]
+    bare = thinking
+    if bare.lstrip().startswith("<think>"):
+        bare = bare.lstrip()[len("<think>") :]
+    if bare.rstrip().endswith("</think>"):
+        bare = bare.rstrip()[: -len("</think>")]
+    if bare != thinking:
+        thinking, content = bare.strip(), content.lstrip("\n")
+    if turn.calls and good and turn.action.text is not None:
+        content = content.removesuffix("\n")
+    if not good:
+        content += "\n".join(map(_raw, turn.calls)) if turn.action.text is None else turn.action.text
+    return Step(
+        reasoning=Segment(text=thinking + content),
+        thinking_chars=len(thinking),
+        calls=turn.calls,
+        observation=Observation(messages=_messages(turn.observation.messages, named=good)),
+    )
+
+
+def _raw(one: Call) -> str:
+    if one.name is None:
+        return one.arguments or ""
+    if not is_object(one.arguments):
+        return json.dumps({"name": one.name, "arguments": one.arguments}, ensure_ascii=False)
+    arguments = (one.arguments or "").strip() or "{}"
+    return f'{{"name": {json.dumps(one.name, ensure_ascii=False)}, "arguments": {arguments}}}'
 
 
 @st.composite
 def chat_rows(draw: st.DrawFn) -> Trajectory:
-    """Rows with a turn; tool results, and they alone, name the call they answer, in all of a row or nowhere in it."""
+    """Rows with a turn: thinking with tags and without, demonstrations, others' turns between those of the model.
+
+    A result names the call that it answers, or does not, even where the calls have ids.
+    """
     row = draw(rows().filter(lambda row: bool(row.steps)))
     named = draw(st.booleans())
     steps = []
@@ -116,9 +163,27 @@ def chat_rows(draw: st.DrawFn) -> Trajectory:
         calls = [one.model_copy(update={"id": f"c{at}" if named else None}) for at, one in enumerate(turn.calls)]
         left = iter(one.id for one in calls)
         messages = [_answering(message, left) for message in turn.observation.messages]
-        observation = turn.observation.model_copy(update={"messages": messages})
-        steps.append(turn.model_copy(update={"calls": calls, "observation": observation}))
-    return Trajectory.model_validate(row.model_copy(update={"steps": steps}).model_dump())
+        if draw(st.booleans()):
+            messages = [message.model_copy(update={"call_id": None}) for message in messages]
+        if draw(st.booleans()):
+            messages.append(draw(_others()))
+        update: dict[str, Any] = {"calls": calls, "observation": Observation(messages=messages)}
+        if draw(st.booleans()):
+            think = draw(st.sampled_from(["<think>\nHm.\n</think>", "Hm.</think>", " <think>", "<think></think>"]))
+            content = draw(st.sampled_from(["", "\n", "\n\nSo:\n", "So\n\n"]))
+            reasoning = turn.reasoning.model_copy(update={"text": think + content})
+            update |= {"reasoning": reasoning, "thinking_chars": len(think)}
+        steps.append(turn.model_copy(update=update))
+    prompt = [*row.messages, *draw(st.lists(_others(), max_size=2))]
+    return Trajectory.model_validate(row.model_copy(update={"steps": steps, "messages": prompt}).model_dump())
+
+
+def _others() -> st.SearchStrategy[Message]:
+    """Turns of an assistant that is not the policy."""
+    calls = st.sampled_from([None, *PROMPT_CALLS])
+    return st.builds(
+        Message, role=st.just("assistant"), content=st.sampled_from([None, "Like this."]), tool_calls=calls
+    )
 
 
 def _answering(message: Message, left: Iterator[str | None]) -> Message:

@@ -51,6 +51,12 @@ def plain(row: Trajectory) -> Trajectory:
     return row.model_copy(update={"provenance": None, "scores": None})
 
 
+def unedited(row: Trajectory) -> Trajectory:
+    """Without a provenance that tells of no edit, and so is no loss."""
+    edited = row.provenance is not None and row.provenance.edits
+    return row if edited else row.model_copy(update={"provenance": None})
+
+
 TOOL_DEFINITIONS: list[Any] = [
     {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {"x": None}}}},
     {"name": "g", "description": "é"},

@@ -19,7 +19,7 @@ from purify.importing import import_dump
 from purify_cli.main import app
 from purify_schemas import Call, Message, Provenance, Scores, StaleFrom, Trajectory
 from purify_schemas.carried import Carried
-from tests.exporting.round_trip import exported, imported, plain, rows
+from tests.exporting.round_trip import exported, imported, plain, rows, unedited
 from tests.support import call, dump, step, trajectory, write_dataset
 
 
@@ -48,7 +48,7 @@ def single(*values: float) -> list[float]:
 def test_the_document() -> None:
     ((document,), tally) = exported("atif", example())
     AtifTrajectory.model_validate(document)
-    carried = Carried.of(example()).model_dump(mode="json", exclude_defaults=True)
+    carried = Carried.of(example(), "atif", document).members()
     assert document == {
         "schema_version": "ATIF-v1.8",
         "trajectory_id": "t0",
@@ -116,7 +116,8 @@ def test_calls_without_an_object_are_text_and_come_back() -> None:
 def test_arguments_come_back_as_they_were_sampled(arguments: str) -> None:
     row = trajectory(step(Call(name="f", arguments=arguments), result="1"))
     (records, tally) = exported("atif", row)
-    assert imported("atif", records) == [row] and not tally.lost
+    half = "\\ud800" in arguments
+    assert imported("atif", records) == [row] and tally.lost == ({"surrogates": 1} if half else {})
 
 
 def test_stale_log_probs_are_not_given_as_valid() -> None:
@@ -124,7 +125,7 @@ def test_stale_log_probs_are_not_given_as_valid() -> None:
     ((document,), tally) = exported("atif", example().model_copy(update={"provenance": stale}))
     assert all("logprobs" not in agent["metrics"] for agent in document["steps"] if "metrics" in agent)
     assert document["extra"]["provenance"] == stale.model_dump(mode="json", exclude_defaults=True)
-    assert tally.lost == {"logprobs": 1, "provenance": 1}
+    assert tally.lost == {"logprobs": 1}
 
     scores = Scores(logprobs=[-1.0, -2.0, -3.0, -4.0])
     ((document,), tally) = exported("atif", example().model_copy(update={"provenance": stale, "scores": scores}))
@@ -181,7 +182,7 @@ def test_an_exported_row_is_valid_and_comes_back(row: Trajectory) -> None:
         return
     AtifTrajectory.model_validate(records[0])
     assert imported("atif", records) == [without_losses(row)]
-    assert tally.lost or without_losses(row) == row, "a loss that is not told"
+    assert tally.lost or without_losses(row) == unedited(row), "a loss that is not told"
 
 
 @pytest.mark.parametrize("name", ["mathcoder", "mint", "tau-bench", "nemo-gym", "sharegpt", "tora"])

@@ -10,17 +10,20 @@ import pytest
 from hypothesis import given, settings
 from typer.testing import CliRunner
 
+from purify.chat.call_text import read_generated
 from purify.cleaning import clean
 from purify.datasets import Dataset
 from purify.exporting import ExportConfig, export
+from purify.generating import GenerateConfig, generate
 from purify.importing import import_dump
 from purify.json_text import dump_json
 from purify.saar import SaarConfig
 from purify_cli.main import app
-from purify_schemas import Call, Message, Observation, Segment, Trajectory
-from tests.exporting.chat_rows import DUMPS, TOOLS, chat_rows, in_chat, thinking_row
+from purify_schemas import Call, Message, Observation, Segment, Step, Trajectory
+from tests.exporting.chat_rows import DUMPS, TOOLS, TOY, chat_rows, in_chat, thinking_row
 from tests.exporting.chat_rows import toy as toy
-from tests.exporting.round_trip import exported, imported
+from tests.exporting.round_trip import exported, imported, unedited
+from tests.sandbox.support import needs_bwrap
 from tests.support import call, dump, step, trajectory, write_dataset
 
 CHAT = [
@@ -67,6 +70,7 @@ def test_load_dataset_gives_each_message_its_own_members(tmp_path: Path) -> None
         "reward": 0.5,
         "final_answer": "1",
         "reference": None,
+        "failed_calls": 1,
     }
     assert told["calls"][0][0] == {
         "id": "c1",
@@ -93,12 +97,13 @@ def test_calls_that_json_cannot_hold_are_text(arguments: str) -> None:
     assert tally.lost == {"malformed_calls": 1, "call_text": 1}
 
 
-def test_half_a_surrogate_pair_and_a_huge_integer_stay_what_they_are() -> None:
+def test_half_a_surrogate_pair_and_a_huge_integer_come_back() -> None:
     arguments = '{"text": "\\ud83d", "n": 123456789012345678901234567890}'
     row = trajectory(step(Call(name="python", arguments=arguments)))
-    ((record,), _) = exported("messages", row)
-    assert json.loads(record["messages"][1])["tool_calls"][0]["function"]["arguments"] == json.loads(arguments)
-    assert imported("messages", [record]) == [row]
+    ((record,), tally) = exported("messages", row)
+    written = {"text": "\ufffd", "n": 123456789012345678901234567890}
+    assert json.loads(record["messages"][1])["tool_calls"][0]["function"]["arguments"] == written
+    assert imported("messages", [record]) == [row] and tally.lost == {"surrogates": 1}
 
 
 def test_demonstrations_stay_in_the_prompt() -> None:
@@ -114,7 +119,10 @@ def test_demonstrations_stay_in_the_prompt() -> None:
     demonstrated = [
         {"type": "function", "id": "d", "function": {"name": "python", "arguments": {"code": "1"}}},
     ]
-    assert json.loads(record["messages"][1])["tool_calls"] == demonstrated and tally.lost == {"spacing": 1}
+    assert json.loads(record["messages"][1])["tool_calls"] == demonstrated and tally.lost == {
+        "spacing": 1,
+        "not_sampled": 1,
+    }
     (back,) = imported("messages", [record])
     standard = shown[0].model_copy(update={"tool_calls": dump_json(demonstrated)})
     assert back == row.model_copy(update={"messages": [row.messages[0], standard, *shown[1:]]})
@@ -127,7 +135,7 @@ def test_what_is_read_back_lacks_the_losses_and_nothing_else(row: Trajectory) ->
     (back,) = imported("messages", records)
     assert back == in_chat(row)
     if not tally.lost:
-        assert back == row
+        assert back == unedited(row)
 
 
 @pytest.mark.parametrize("name", DUMPS)
@@ -140,6 +148,51 @@ def test_real_rollouts_come_back(name: str, tmp_path: Path) -> None:
         assert report.records == len(rows) == len(raw) - report.skipped.get("no turn of the model", 0)
         back = import_dump(tmp_path / f"{source}-chat/data", tmp_path / f"{source}-back").dataset
         assert list(back) == [in_chat(row) for row in rows]
+
+
+SAMPLED = (
+    "<think>\nI divide.\n</think>\n\nLet me see.\n"
+    '<tool_call>\n{"name": "python", "arguments": {"code": "1"}}\n</tool_call>'
+)
+
+
+def test_tags_of_thinking_are_written_once(toy: Any) -> None:
+    import trl
+
+    read = read_generated(SAMPLED)
+    turn = Step(
+        reasoning=Segment(text=read.reasoning),
+        thinking_chars=read.thinking_chars,
+        action=Segment(text=read.action),
+        calls=read.calls,
+        observation=Observation(messages=[Message(role="tool", content="1")]),
+    )
+    ((record,), tally) = exported("messages", trajectory(turn))
+    messages = [json.loads(one) for one in record["messages"]]
+    assert (messages[1]["reasoning_content"], messages[1]["content"]) == ("I divide.", "Let me see.")
+    assert tally.lost == {"call_text": 1, "think_tags": 1}
+    source = (Path(trl.__file__).parent / "chat_templates/qwen3.jinja").read_text()
+    text = toy[1].apply_chat_template(messages, chat_template=source, tokenize=False)
+    assert text.split("<|im_start|>")[2] == f"assistant\n{SAMPLED}<|im_end|>\n"
+
+
+@needs_bwrap
+def test_what_a_model_sampled_is_rendered_as_it_was(tmp_path: Path, toy: Any) -> None:
+    """Rollouts of the demo's model: the template writes the chat as the engine's tokens have it."""
+    lines = (TOY.parent / "held_out.jsonl").read_text().splitlines()[:4]
+    (tmp_path / "tasks.jsonl").write_text("".join(line + "\n" for line in lines))
+    config = GenerateConfig(model=str(TOY), group_size=2, seed=0)
+    raw = generate(tmp_path / "tasks.jsonl", tmp_path / "raw", config)
+    export(raw.path, tmp_path / "out", ExportConfig(to="messages"))
+    records = opened(tmp_path / "out", tmp_path / "cache")
+    assert len(records) == 8 and any(turn.calls for row in raw for turn in row.steps)
+    for record, row in zip(records, raw, strict=True):
+        ids = [*(row.prompt_token_ids or ())]
+        for turn in row.steps:
+            for part in (turn.reasoning, turn.action, turn.observation):
+                ids += part.token_ids or ()
+        text = toy[1].apply_chat_template(record["messages"], tools=record["tools"], tokenize=False)
+        assert text.removesuffix("\n") == toy[1].decode(ids).removesuffix("\n")
 
 
 # Llama 3.1's and gpt-oss's templates hold one call a turn, and no text beside it; gpt-oss's hides earlier thinking.
@@ -207,11 +260,16 @@ def test_sft_trainer_takes_a_step(assistant_only: bool, tmp_path: Path, toy: Any
     ids = trainer.train_dataset[0]["input_ids"]
     text = tokenizer.decode(ids)
     assert all(part in text for part in ("search", "Let me see.", "1/0", "division by zero", "It is 1."))
+    batch = next(iter(trainer.get_train_dataloader()))
+    assert batch["input_ids"][0].tolist() == ids
+    trained = [one for one in batch["labels"][0].tolist() if one != -100]
+    counted = tokenizer.decode(trained)
     if assistant_only:
-        counted = tokenizer.decode([one for one in trainer.train_dataset[0]["labels"] if one != -100])
-        assert "I divide." in counted and "1/0" in counted and "division by zero" not in counted
-    loss = trainer.train().training_loss
-    assert 0 < loss < 100
+        assert all(part in counted for part in ("I divide.", "Let me see.", "1/0", "1/1", "It is 1."))
+        assert not any(part in counted for part in ("division by zero", "What is 6 times 7?", "Runs search."))
+    else:
+        assert counted == text  # every token counts
+    assert trainer.train().global_step == 1
 
 
 def test_from_the_command_line(tmp_path: Path) -> None:

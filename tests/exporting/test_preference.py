@@ -19,7 +19,7 @@ from purify.exporting.formats.kto import KTO
 from purify.importing import import_dump
 from purify.saar import SaarConfig, purify_trajectory, restore_trajectory
 from purify_cli.main import app
-from purify_schemas import Edit, Provenance, Segment, Trajectory
+from purify_schemas import Edit, Message, Observation, Provenance, Reward, Segment, Trajectory
 from tests.exporting.chat_rows import TOOLS, chat_rows, cleaned, failing_row, in_chat, rendered
 from tests.exporting.chat_rows import toy as toy
 from tests.exporting.round_trip import exported, imported
@@ -95,6 +95,52 @@ def test_rows_without_a_pair_say_why() -> None:
     assert len(exported("preference", first)[0]) == 1  # its prompt is the turn before
 
 
+def chosen(row: Trajectory, value: float = 1.0) -> Trajectory:
+    """A row as it comes back: import adds which side of the pair it was."""
+    parts = [part for part in in_chat(row).rewards if part.name != "preference"]
+    return in_chat(row).model_copy(update={"rewards": [*parts, Reward(name="preference", value=value)]})
+
+
+def rejected(row: Trajectory) -> Trajectory:
+    """The raw row as it comes back: a dataset has an id once, and the purified row keeps it."""
+    return chosen(row, 0.0).model_copy(update={"trajectory_id": f"{row.trajectory_id}/rejected"})
+
+
+@pytest.mark.parametrize(("reward", "labels"), [(1.0, [True, False]), (0.5, [True, False]), (0.0, [False])])
+def test_kto_does_not_want_a_purified_wrong_answer(reward: float, labels: list[bool]) -> None:
+    tally = Tally()
+    records = list(KTO({"g0": 0.5}).records(purified(failing_row(reward=reward)), ExportConfig(to="kto"), tally))
+    assert [record["label"] for record in records] == labels
+    assert tally.lost == {"provenance": 1} | ({} if len(labels) == 2 else {"below_mean": 1}) and not tally.skipped
+
+
+def test_kto_takes_a_reward_near_a_mean_of_zero_for_the_mean() -> None:
+    means = {"g0": 1.9e-09}  # of 0.1, 0.2, -0.3 and 0, which are float32
+    tally = Tally()
+    assert list(KTO(means).records(trajectory(step(think="x"), reward=0.0), ExportConfig(to="kto"), tally)) == []
+    assert list(tally.skipped) == ["no raw one to compare with, and its reward is the mean of its group"]
+
+
+def test_kto_says_that_a_row_without_edits_has_no_prompt() -> None:
+    row = trajectory(step(think="x"), reward=1.0).model_copy(update={"messages": []})
+    tally = Tally()
+    assert list(KTO({"g0": 0.5}).records(row, ExportConfig(to="kto"), tally)) == []
+    assert tally.skipped == {"no prompt": 1}
+
+
+def test_a_demonstration_in_the_prompt_is_no_loss_but_one_between_the_turns_is() -> None:
+    shown = Message(role="assistant", content="Like this.")
+    row = failing_row()
+    before = row.model_copy(update={"messages": [*row.messages, shown]})
+    last = row.steps[-2]
+    told = Observation(messages=[*last.observation.messages, shown])
+    between = row.model_copy(
+        update={"steps": [*row.steps[:-2], last.model_copy(update={"observation": told}), row.steps[-1]]}
+    )
+    lost = [exported("preference", purified(one))[1].lost for one in (before, between)]
+    assert ["not_sampled" in one for one in lost] == [False, True]
+
+
 @settings(deadline=None, max_examples=40)
 @given(chat_rows(), TEXT, TEXT, st.sampled_from([0.0, 1.0]))
 def test_both_sides_come_back(drawn: Trajectory, first: str, second: str, gamma: float) -> None:
@@ -107,7 +153,7 @@ def test_both_sides_come_back(drawn: Trajectory, first: str, second: str, gamma:
     pair = purified(row, gates=(), gamma=gamma)
     assert [edit.accepted for edit in pair.provenance.edits] == [True]  # type: ignore[union-attr]
     (record,), _ = exported("preference", pair)
-    assert imported("preference", [record]) == [in_chat(pair), in_chat(row)]
+    assert imported("preference", [record]) == [chosen(pair), rejected(row)]
 
 
 @pytest.mark.parametrize("name", ["adp", "mathcoder", "mint"])
@@ -117,10 +163,12 @@ def test_real_rollouts_come_back(name: str, tmp_path: Path) -> None:
     rows = list(Dataset.open(tmp_path / "purified"))
     edited = [row for row in rows if any(edit.accepted for edit in row.provenance.edits)]  # type: ignore[union-attr]
     report = export(tmp_path / "purified", tmp_path / "out", ExportConfig(to="preference"))
-    assert report.records == len(edited) == {"adp": 3, "mathcoder": 33, "mint": 27}[name]
+    assert report.records == len(edited) == {"adp": 2, "mathcoder": 33, "mint": 27}[name]
     assert sum(report.skipped.values()) == len(rows) - len(edited)
     back = list(import_dump(tmp_path / "out/data", tmp_path / "back").dataset)
-    assert back == [in_chat(side) for row in edited for side in (row, restore_trajectory(row))]
+    pairs = ((chosen(row), rejected(restore_trajectory(row))) for row in edited)
+    assert back == [side for both in pairs for side in both]
+    assert len({row.trajectory_id for row in back}) == len(back)
 
 
 def test_kto_has_both_of_an_edited_row_and_judges_the_others_by_their_group(tmp_path: Path) -> None:
@@ -166,7 +214,9 @@ def test_kto_comes_back_as_what_it_was(tmp_path: Path) -> None:
     export(source, tmp_path / "out", ExportConfig(to="kto"))
     back = list(import_dump(tmp_path / "out/data", tmp_path / "back").dataset)
     (row,) = Dataset.open(source)
-    assert back == [in_chat(row), in_chat(failing_row())]
+    labelled = [in_chat(row), in_chat(failing_row())]
+    assert [one.model_copy(update={"extra": None}) for one in back] == labelled
+    assert [one.extra for one in back] == ['{"label":true}', '{"label":false}']
 
 
 @pytest.mark.filterwarnings("ignore:`(is_)?gradient_checkpointing:FutureWarning")
@@ -193,17 +243,37 @@ def test_trl_takes_a_step(kind: Any, tmp_path: Path, toy: Any) -> None:
     sides: tuple[str, ...]
     if kind == "preference":
         trainer = DPOTrainer(model=model, args=DPOConfig(**options), train_dataset=data, processing_class=tokenizer)
-        sides = ("chosen_ids", "rejected_ids")
+        sides = ("chosen", "rejected")
     else:
         trainer = KTOTrainer(model=model, args=KTOConfig(**options), train_dataset=data, processing_class=tokenizer)
-        sides = ("completion_ids",)
-    first = trainer.train_dataset[0]
-    prompt = tokenizer.decode(first["prompt_ids"])
-    assert "Tool: python(code)" in prompt and prompt.endswith("6\n</tool_response><|im_end|>\n<|im_start|>assistant\n")
-    for side in sides:
-        text = tokenizer.decode(first[side])
-        assert text.endswith("It is 42.<|im_end|>\n") and ("SyntaxError" in text) == (side == "rejected_ids")
-    assert trainer.train().training_loss == pytest.approx(0.6931, abs=0.2)
+        sides = ("completion",)
+    wanted = []
+    for record in data:
+        for side in sides:
+            whole = tokenizer.apply_chat_template(
+                record["prompt"] + record[side], tools=record["tools"], tokenize=False
+            )
+            start = tokenizer.apply_chat_template(
+                record["prompt"], tools=record["tools"], tokenize=False, add_generation_prompt=True
+            )
+            wanted.append((start, whole.removeprefix(start), record.get("label", side == "chosen")))
+    assert [("SyntaxError" in completion, good) for _, completion, good in wanted] == [(False, True), (True, False)] * 2
+    batches = list(trainer.get_train_dataloader())
+    found = [row for batch in batches for row in collated(batch, tokenizer, kind)]
+    assert sorted(found) == sorted(wanted)
+    assert trainer.train().global_step == 1
+
+
+def collated(batch: dict[str, Any], tokenizer: Any, kind: str) -> list[tuple[str, str, bool]]:
+    """(prompt, what is counted, whether it is wanted) of each sequence that the trainer is given."""
+    ids, counts, seen = (batch[name].tolist() for name in ("input_ids", "completion_mask", "attention_mask"))
+    goods = batch["label"] if kind == "kto" else [True] * (len(ids) // 2) + [False] * (len(ids) // 2)
+    rows = []
+    for tokens, counted, attended, good in zip(ids, counts, seen, goods, strict=True):
+        own = [token for token, one in zip(tokens, counted, strict=True) if one]
+        rest = [token for token, one, at in zip(tokens, counted, attended, strict=True) if at and not one]
+        rows.append((tokenizer.decode(rest), tokenizer.decode(own), bool(good)))
+    return rows
 
 
 @pytest.mark.parametrize("kind", ["preference", "kto"])

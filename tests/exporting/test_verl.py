@@ -8,6 +8,7 @@ verl/utils/dataset/multiturn_sft_dataset.py (`_read_files_and_process`, `_proces
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,22 @@ from typer.testing import CliRunner
 from purify.datasets import Dataset
 from purify.exporting import ExportConfig, export
 from purify.importing import import_dump
+from purify.json_text import dump_json
 from purify_cli.main import app
-from purify_schemas import Message, Source, Trajectory
+from purify_schemas import Message, Observation, Source, Trajectory
 from tests.exporting.chat_rows import TOOLS, chat_rows, cleaned, failing_row, in_chat, thinking_row
 from tests.exporting.chat_rows import toy as toy
-from tests.exporting.round_trip import exported, imported
+from tests.exporting.round_trip import exported, imported, unedited
 from tests.support import dump, step, trajectory, write_dataset
 
 
-def as_verl_reads(folder: Path) -> list[tuple[list[dict[str, Any]], Any]]:
+def as_verl_reads(folder: Path, *, decoded: bool = True) -> list[tuple[list[dict[str, Any]], Any]]:
     """(messages, tools) of each record: structs as dicts, tools decoded as the module's `JsonTools` does."""
     files = sorted((folder / "data").glob("*.parquet"))
     frame = pd.concat([pd.read_parquet(path, dtype_backend="pyarrow") for path in files])
-    tools = [json.loads(text) if text else None for text in frame["tools"].tolist()]
+    tools = frame["tools"].tolist()
+    if decoded:
+        tools = [json.loads(text) if text else None for text in tools]
     rows = [frame.iloc[at].to_dict()["messages"] for at in range(len(frame))]
     return list(zip(rows, tools, strict=True))
 
@@ -60,6 +64,40 @@ def test_messages_are_structs_and_arguments_text(tmp_path: Path) -> None:
     ]
 
 
+class MultiTurnSFTDataset:
+    """What the class of that name, on which `JsonTools` builds, does with a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._read = as_verl_reads(folder, decoded=False)
+        self._read_files_and_process()
+
+    def _read_files_and_process(self) -> None:
+        self.tools: list[Any] = [tools for _, tools in self._read]
+
+    def _build_messages(self, example: dict[str, Any]) -> Any:
+        return example["messages"]
+
+
+@pytest.mark.parametrize("template", ["qwen3_5_think", "glm4moe", "qwen2_5"])
+def test_the_dataset_class_of_the_docstring_gives_objects(template: str, tmp_path: Path, toy: Any) -> None:
+    import trl
+
+    from purify.exporting.formats import verl
+
+    given: dict[str, Any] = {"json": json, "MultiTurnSFTDataset": MultiTurnSFTDataset}
+    code = (verl.__doc__ or "").split("    class JsonTools")[1].split("    purify export")[0]
+    exec(textwrap.dedent("    class JsonTools" + code), given)
+    write_dataset(tmp_path / "raw", [thinking_row(), trajectory(step(think="Hi."), id="t1")])
+    export(tmp_path / "raw", tmp_path / "out", ExportConfig(to="verl"))
+    data = given["JsonTools"](tmp_path / "out")
+    assert data.tools == [TOOLS, None]
+    messages = data._build_messages({"messages": as_verl_reads(tmp_path / "out")[0][0]})
+    assert [call["function"]["arguments"] for call in messages[1]["tool_calls"]] == [{"code": "1/0"}, {"query": "π"}]
+    source = (Path(trl.__file__).parent / f"chat_templates/{template}.jinja").read_text()
+    text = toy[1].apply_chat_template(messages, tools=TOOLS, chat_template=source, tokenize=False)
+    assert "1/0" in text and '\\"' not in text
+
+
 def test_each_message_is_rendered_alone(tmp_path: Path, toy: Any) -> None:
     source = cleaned(tmp_path, [failing_row()])
     export(source, tmp_path / "out", ExportConfig(to="verl"))
@@ -79,7 +117,33 @@ def test_each_message_is_rendered_alone(tmp_path: Path, toy: Any) -> None:
 @settings(deadline=None, max_examples=40)
 @given(chat_rows())
 def test_rows_come_back(row: Trajectory) -> None:
-    assert imported("verl", exported("verl", row)[0]) == [in_chat(row)]
+    records, tally = exported("verl", row)
+    assert imported("verl", records) == [in_verl(row)]
+    assert tally.lost or in_verl(row) == unedited(row)
+
+
+def in_verl(row: Trajectory) -> Trajectory:
+    """As in a chat, but for the arguments of others' calls, which are text."""
+    row = in_chat(row)
+    steps = []
+    for turn in row.steps:
+        messages = [_texts(message) for message in turn.observation.messages]
+        steps.append(turn.model_copy(update={"observation": Observation(messages=messages)}))
+    return row.model_copy(update={"steps": steps, "messages": [_texts(message) for message in row.messages]})
+
+
+def _texts(message: Message) -> Message:
+    if message.tool_calls is None:
+        return message
+    calls = [
+        {
+            **({"id": one["id"]} if "id" in one else {}),
+            "type": "function",
+            "function": {**one["function"], "arguments": dump_json(one["function"]["arguments"]) or "{}"},
+        }
+        for one in json.loads(message.tool_calls)
+    ]
+    return message.model_copy(update={"tool_calls": dump_json(calls)})
 
 
 @pytest.mark.parametrize("name", ["mint", "tau-bench", "sharegpt"])

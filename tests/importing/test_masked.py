@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from purify.errors import RejectedRecordError
+from purify.importing.checks import token_ids
 from purify.importing.masked import MaskedRun, attach_runs, masked_steps
 from purify_schemas import Call, Message, Observation, Segment, Step
 
@@ -39,12 +40,28 @@ def test_what_does_not_align_is_rejected(mask: list[float], logprobs: list[float
         masked_steps([1, 2], mask, logprobs)
 
 
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("", "x is a string, expected a list"),
+        ({}, "x is an object, expected a list"),
+        (False, "x is a boolean, expected a list"),
+        ([1, -1], r"x\[1\] is a number, expected a token id"),
+        ([True], r"x\[0\] is a boolean, expected a token id"),
+    ],
+)
+def test_what_is_no_list_of_token_ids_is_refused(value: object, reason: str) -> None:
+    assert (token_ids(None, "x"), token_ids([], "x"), token_ids([0, 1], "x")) == ([], [], [0, 1])
+    with pytest.raises(RejectedRecordError, match=f"^{reason}$"):
+        token_ids(value, "x")
+
+
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans())))
 def test_nothing_is_lost_and_every_sampled_token_is_the_model_s(tokens: list[tuple[int, bool]]) -> None:
     ids, mask = [token for token, _ in tokens], [model for _, model in tokens]
     prompt, runs = masked_steps(ids, mask, [float(token) for token in ids])
-    assert prompt + [token for run in runs for token in (*run.sampled, *run.environment)] == ids
+    assert prompt + [token for run in runs for token in (*run.sampled, *(run.environment or []))] == ids
     assert [token for run in runs for token in run.sampled] == [token for token, model in tokens if model]
     assert all(run.sampled and run.logprobs == list(map(float, run.sampled)) for run in runs)
     assert all(run.environment for run in runs[:-1])

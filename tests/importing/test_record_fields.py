@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from purify.importing.record_fields import record_fields, tool_definitions
+from purify.errors import RejectedRecordError
+from purify.importing.record_fields import optional_reward, record_fields, tool_definitions
 from purify_schemas import Reward, Source
 
 NOTHING: dict[str, Any] = {
@@ -92,6 +93,25 @@ def test_the_last_message_tells_how_it_ended_where_the_record_does_not() -> None
     assert record_fields({}, used=(), format_name="openai", last_finish="length")["finish_reason"] == "length"
     read = record_fields({"finish_reason": "stop"}, used=(), format_name="openai", last_finish="length")
     assert read["finish_reason"] == "stop"
+
+
+def test_unread_fields_stay_where_they_were() -> None:
+    record = {"a": 1, "reward": 1.0, "trial": 3, "id": "t", "b": 2}
+    read = record_fields(record, used={"a"}, format_name="openai", unread={"reward", "trial"})
+    assert read == NOTHING | {"task_id": "t", "extra": '{"reward":1.0,"trial":3,"b":2}'}
+
+
+@pytest.mark.parametrize(("value", "expected"), [(None, None), (1, 1.0), (-0.5, -0.5)])
+def test_an_optional_reward(value: object, expected: float | None) -> None:
+    assert optional_reward(value, "scores[0]") == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"), [("1", "a string"), (True, "a boolean"), (1e300, "a number"), (float("nan"), "a number")]
+)
+def test_what_is_no_reward_is_refused(value: object, kind: str) -> None:
+    with pytest.raises(RejectedRecordError, match=rf"^scores\[0\] is {kind}, expected a finite float32 or null$"):
+        optional_reward(value, "scores[0]")
 
 
 WRAPPED = '[{"type":"function","function":{"name":"f","parameters":{}}}]'

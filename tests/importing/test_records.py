@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -92,6 +93,40 @@ def test_a_line_of_100_mb_is_read(tmp_path: Path) -> None:
     path = write(tmp_path, json.dumps({"a": text}) + '\n{"a": 2}\n')
     first, second = read(path)
     assert first.record == {"a": text} and second.record == {"a": 2}
+
+
+def test_a_whole_file_past_the_limit_says_what_else_can_be_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [write(tmp_path, '{\n"a": 1\n}', "a.json"), write(tmp_path, "[\n1234567\n]", "b.traj.json")]
+    session = '{"type": "session", "harness": "h"}\n{"type": "x"}\n'
+    units = [plan_units(tmp_path, [path.name])[0] for path in (*paths, write(tmp_path, session, "c.jsonl"))]
+    for name, limit in (("records", 9), ("sessions", 40)):
+        monkeypatch.setattr(f"purify.importing.{name}.MAX_RECORD_BYTES", limit)
+    (one,), (two,), (three,) = ([*read_segment(tmp_path, unit[0])] for unit in units)
+    assert one.record is two.record is three.record is None
+    told = (
+        "one JSON value of 10 bytes, more than 9, cannot be read in parts; an inspect log can as an archive"
+        " (inspect log convert LOG.json --to eval --output-dir DIR), samples in a list as JSON lines"
+    )
+    assert (one.problem, (two.problem or "").startswith("one JSON value of 11 bytes")) == (told, True)
+    assert (three.problem or "").endswith(
+        "is one record and read as a whole; leave out what is not text (pictures, files)"
+    )
+
+
+def test_half_a_pair_in_the_json_of_a_parquet_column_costs_one_record(tmp_path: Path) -> None:
+    column = pa.ExtensionArray.from_storage(pa.json_(pa.string()), pa.array(['{"x": "\\ud800"}', '{"x": 1}']))
+    pq.write_table(pa.table({"a": column}), tmp_path / "a.parquet")
+    bad, good = read(tmp_path / "a.parquet")
+    assert (bad.record, bad.raw, good.record) == (None, b'{"a": {"x": "\\ud800"}}', {"a": {"x": 1}})
+    assert "half a surrogate pair" in (bad.problem or "")
+
+
+def test_a_file_name_that_is_no_text_is_one_clear_line(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/a\xff.jsonl")).write_text("{}")
+    with pytest.raises(PurifyError, match="is not UTF-8, and rows name their file; rename it"):
+        find_files(tmp_path)
 
 
 def test_arrays_objects_and_parquet(tmp_path: Path) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from purify.datasets import Dataset
+from purify.datasets import Dataset, ShardSink
 from purify.datasets.verify import verify
 from purify.errors import PurifyError
 from purify.failures import load_rules
 from purify.importing import ImportConfig, import_dump
-from purify.importing.base import RecordContext
-from purify_schemas import Source
+from purify.importing.base import Record, RecordContext
+from purify.importing.json_records import Read
+from purify.importing.stage import convert, put_aside
+from purify_schemas import RAW_SCHEMA, Source, Trajectory
 
 
 def record(task: str = "t1", code: str = "print(1)", result: str = "1", **more: Any) -> dict[str, Any]:
@@ -236,6 +240,136 @@ def test_what_is_hidden_or_upper_case_in_a_folder(tmp_path: Path) -> None:
         write(tmp_path / "dump" / name, record())
     dataset = import_dump(tmp_path / "dump", tmp_path / "out").dataset
     assert sorted(row.source.file or "" for row in dataset) == ["B.JSONL", "a.jsonl"]
+
+
+def rejected(out: Path) -> list[tuple[str, str]]:
+    lines = map(json.loads, (out / "rejected/rejected.jsonl").read_text().splitlines())
+    return [(line["file"], line["reason"]) for line in lines]
+
+
+HALF_PAIR = "a string holds half a surrogate pair, which is not text; write U+FFFD instead"
+
+
+@pytest.mark.parametrize("options", [{}, {"task_by": "prompt"}])
+def test_half_a_pair_inside_json_costs_its_record_alone(options: dict[str, Any], tmp_path: Path) -> None:
+    bad = record(tools='[{"name": "\\ud800"}]')
+    dump = write(tmp_path / "d.jsonl", record("t1"), bad, *(record(f"t{n}") for n in range(2, 300)))
+    dataset = import_dump(dump, tmp_path / "out", ImportConfig(**options)).dataset
+    assert (dataset.manifest.records_in, dataset.manifest.rows, dataset.manifest.rejected) == (300, 299, 1)
+    assert dataset.manifest.counts["calls"] == 299
+    assert rejected(tmp_path / "out") == [("d.jsonl", HALF_PAIR)]
+    assert verify(tmp_path / "out").findings == []
+
+
+class Quoting:
+    """An importer that says what is wrong in words of the record, or reads it into an id that is no text."""
+
+    name = default_rules = "tool"
+
+    def recognise(self, record: Record) -> str | None:
+        return None
+
+    def read(self, record: Record, context: RecordContext) -> list[Trajectory]:
+        source = Source(framework="a")
+        return [
+            context.trajectory(
+                record=record, messages=[], source=source, task_id=record["id"], sample_index=0, tool_states={}
+            )
+        ]
+
+
+def test_an_id_that_is_no_text_is_a_reason() -> None:
+    context = RecordContext("f", 0, load_rules("tool"))
+    assert convert(Quoting(), Read(0, {"id": "\ud800"}, None), context) == HALF_PAIR
+    with pytest.raises(TypeError, match="Decimal"):  # any other fault is ours
+        convert(Quoting(), Read(0, {"id": Decimal(1)}, None), context)
+
+
+def test_a_reason_that_quotes_half_a_pair_can_be_written(tmp_path: Path) -> None:
+    with ShardSink(tmp_path, 0, RAW_SCHEMA, "i") as sink:
+        put_aside(Read(0, None, b"x"), "f", "scores.\ud800 is a number", sink)
+    (line,) = (tmp_path / "00000.rejected.jsonl").read_text().splitlines()
+    assert json.loads(line)["reason"] == "scores.\\ud800 is a number"
+
+
+def vf_eval(folder: Path, **metadata: Any) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    result = {"example_id": 3, "prompt": "1 + 1", "completion": "2", "reward": 1.0}
+    write(folder / "results.jsonl", result)
+    (folder / "metadata.json").write_text(json.dumps({"env_id": "sums", "model": "m", **metadata}))
+
+
+@pytest.mark.parametrize("name", ["auto", "verifiers"])
+def test_a_file_that_is_read_with_another_is_no_dump_file(name: str, tmp_path: Path) -> None:
+    vf_eval(tmp_path / "dump/a")
+    vf_eval(tmp_path / "dump/b", model="n")
+    report = import_dump(tmp_path / "dump", tmp_path / "out", ImportConfig(format=name))
+    assert [entry.file for entry in report.formats] == ["a/results.jsonl", "b/results.jsonl"]
+    assert (report.dataset.manifest.records_in, report.dataset.manifest.rejected, report.passed_over) == (2, 0, 0)
+    assert [row.source.model for row in report.dataset] == ["m", "n"]
+
+
+def test_other_metadata_beside_a_dump_file_is_put_aside(tmp_path: Path) -> None:
+    vf_eval(tmp_path / "dump")
+    (tmp_path / "dump/metadata.json").write_text('{"colour": "red"}')
+    import_dump(tmp_path / "dump", tmp_path / "out")
+    ((file, reason),) = rejected(tmp_path / "out")
+    assert (file, reason.startswith("format not recognised")) == ("metadata.json", True)
+
+
+def test_a_resume_sees_that_a_file_beside_the_dump_has_changed(tmp_path: Path) -> None:
+    vf_eval(tmp_path / "dump")
+    import_dump(tmp_path / "dump", tmp_path / "out")
+    identities = set()
+    for model in ("m", "m", "n"):
+        vf_eval(tmp_path / "dump", model=model)
+        os.utime(tmp_path / "dump/results.jsonl", ns=(0, 0))
+        folder = tmp_path / f"partial{len(list(tmp_path.iterdir()))}"
+        with pytest.raises(KilledError):
+            import_dump(tmp_path / "dump", folder, progress=killed)
+        identities.add((folder / ".partial/identity").read_text())
+    assert len(identities) == 2
+    with pytest.raises(PurifyError, match="the unfinished run had other options or other input"):
+        vf_eval(tmp_path / "dump", model="o")
+        os.utime(tmp_path / "dump/results.jsonl", ns=(0, 0))
+        import_dump(tmp_path / "dump", folder, mode="resume")
+
+
+class KilledError(Exception):
+    """Stands for a run that is killed before its first unit."""
+
+
+def killed(*, total: int | None = None, units: int = 0, rows: int = 0) -> None:
+    raise KilledError
+
+
+TAKEN_TWICE = {
+    "example_id": 3, "prompt": "1 + 1", "completion": "2", "reward": 1.0,
+    "eval": {}, "status": "success", "samples": [],
+}  # fmt: skip
+
+
+def test_a_file_that_several_formats_claim_is_put_aside_in_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "dump").mkdir()
+    write(tmp_path / "dump/a.jsonl", TAKEN_TWICE)
+    write(tmp_path / "dump/b.jsonl", record())
+    report = import_dump(tmp_path / "dump", tmp_path / "out")
+    assert [(entry.file, entry.format) for entry in report.formats] == [("a.jsonl", None), ("b.jsonl", "openai")]
+    ((file, reason),) = rejected(tmp_path / "out")
+    assert file == "a.jsonl" and "inspect" in reason and "verifiers" in reason
+    with pytest.raises(PurifyError, match=r"a\.jsonl: .*inspect.*verifiers|a\.jsonl: .*verifiers.*inspect"):
+        import_dump(tmp_path / "dump/a.jsonl", tmp_path / "other")
+
+
+@pytest.mark.parametrize("name", ["x.eval", "x.pt", "x.jsonl", "x.json", "x.parquet", "x.traj"])
+def test_an_empty_file_is_called_empty_and_puts_nothing_aside(name: str, tmp_path: Path) -> None:
+    (tmp_path / "dump").mkdir()
+    write(tmp_path / "dump/a.jsonl", record())
+    (tmp_path / "dump" / name).touch()
+    report = import_dump(tmp_path / "dump", tmp_path / "out")
+    (empty,) = [entry for entry in report.formats if entry.file == name]
+    assert (empty.format, empty.why, empty.puts_aside) == (None, "the file is empty", False)
+    assert (report.dataset.manifest.records_in, report.dataset.manifest.rejected) == (1, 0)
 
 
 def test_hostile_records_are_rejected_never_raised(tmp_path: Path) -> None:

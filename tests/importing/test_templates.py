@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from purify.errors import RejectedRecordError
 from purify.importing.templates import Part, cut_output, cut_prompt, find_template
+from tests.importing.hostile import survives
 
 CHATML = "<|im_start|>system\nBe.<|im_end|>\n<|im_start|>user\n1 + 1?<|im_end|>\n<|im_start|>assistant\n"
 CALL = "<tool_call>\n{}\n</tool_call>"
@@ -124,6 +125,33 @@ def test_a_user_whose_words_cannot_be_told_is_a_rejection(output: str) -> None:
 def test_without_a_template_the_prompt_is_one_message() -> None:
     assert cut_prompt("What?", "none") == [Part("user", "What?"), Part("assistant", "")]
     assert cut_prompt("", "none") == [Part("assistant", "")]
+
+
+@pytest.mark.parametrize(
+    ("template", "piece"),
+    [
+        ("chatml", "<|im_end|>"),
+        ("chatml", "<|endoftext|>"),
+        ("llama3", "<|eot_id|>"),
+        ("mistral", "</s>"),
+        ("chatml", " "),
+    ],
+)
+def test_end_marks_are_found_in_linear_time(template: str, piece: str) -> None:
+    for behind in ("", "x"):
+        assert survives(lambda text: cut_output(text, template), piece, behind)  # type: ignore[arg-type]
+
+
+def test_the_first_end_mark_with_nothing_but_marks_behind_it_closes() -> None:
+    output = "a<|im_end|>b<|im_end|> <|endoftext|>\n<|im_end|>"
+    assert cut_output(output, "chatml") == [Part("assistant", "a<|im_end|>b", True)]
+    assert cut_output("a<|endoftext|><|im_end|>", "chatml") == [Part("assistant", "a<|endoftext|>", True)]
+    assert cut_output("a<|endoftext|>", "chatml") == [Part("assistant", "a<|endoftext|>")]
+
+
+def test_a_prompt_without_roles_is_the_users_under_that_template_too() -> None:
+    assert cut_prompt("What?", "roles") == [Part("user", "What?")]
+    assert cut_prompt("What?\nassistant\n", "roles") == [Part("user", "What?\n"), Part("assistant", "")]
 
 
 PIECES = ["<|im_start|>user\n", "<|im_end|>", "\nassistant\n", "user\n", "[INST]", "</s>", "é", "\n", BACK, CALL]

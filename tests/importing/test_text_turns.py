@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +12,7 @@ from purify.importing.templates import Part
 from purify.importing.text_turns import read_texts
 from purify.importing.turns import Reply, Result, Turn, build_steps
 from purify_schemas import Call, Message
+from tests.importing.hostile import survives
 
 CONTEXT = RecordContext("f", 0, Rules.load("tool"))
 
@@ -105,12 +105,22 @@ def test_a_real_result_behind_a_mention_of_its_tag() -> None:
     assert last == Turn("ok")
 
 
-@pytest.mark.parametrize("piece", ["\n", "<output>", "<code>", "<tool_response>\n", "```output\n", "</code>", "user\n"])
+REFUSED = "\nMy previous action is invalid. "
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["\n", "<output>", "<code>", "<tool_response>\n", "```output\n", "</code>", "user\n", REFUSED, "<function=", "```"],
+)
 def test_a_model_gone_wrong_takes_no_longer(piece: str) -> None:
-    text = piece * 20_000
-    began = time.process_time()
-    assert sum(len(turn.reasoning or "") + len(turn.action or "") for turn in turns(text)) == len(text)
-    assert time.process_time() - began < 5
+    (turn,) = turns(piece * 2000)
+    assert (turn.reasoning or "") + (turn.action or "") == piece * 2000
+    assert survives(turns, piece)
+
+
+@pytest.mark.parametrize("piece", [REFUSED, "<output>", "\n", "</output>", "```output\n"])
+def test_a_users_message_gone_wrong_takes_no_longer(piece: str) -> None:
+    assert survives(lambda text: turns("<code>1</code>", Part("user", text)), piece)
 
 
 def test_a_model_told_that_it_made_no_call() -> None:

@@ -44,7 +44,7 @@ KEYS = {
     ],
     "Everywhere": [
         ("n p", "next, previous trajectory"),
-        ("/", "search ids and all text"),
+        ("/", "search ids, prompt, steps and answers"),
         ("Esc", "stop the search; then forget it"),
         ("e", "only with an edit made"),
         ("r", "only with an edit refused"),

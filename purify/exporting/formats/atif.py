@@ -17,7 +17,8 @@ from typing import Any
 import pyarrow as pa
 
 from purify.exporting.base import Layout, RowData, Tally
-from purify.exporting.chat import losses_of, tool_definitions
+from purify.exporting.calls import chat_calls
+from purify.exporting.chat import LOSSES, losses_of, tool_definitions
 from purify.exporting.config import ExportConfig
 from purify.exporting.formats.atif_steps import AtifStep, add_metrics, message_step, turn_steps
 from purify.exporting.ids import ids_problem, stretches
@@ -40,6 +41,7 @@ class Atif:
         "token_ids": "token ids and log-probs of rows in which those of some part are missing",
         "logprobs": "sampled log-probs of turns that have them for some tokens only, or are stale after an edit",
         "provenance": "the record of edits is kept in extra.provenance, but import does not read it back",
+        "surrogates": LOSSES["surrogates"],
         "scores": "of a scoring pass, all but the log-probs that stand in for stale ones (metrics.extra says where)",
     }
     layout: Layout = "lines"
@@ -49,7 +51,9 @@ class Atif:
         if not trajectory.steps:
             tally.skip("no turn of the model")
             return
-        lost = losses_of(trajectory) & {"malformed_calls", "provenance", "scores"}
+        lost = losses_of(trajectory) & {"provenance", "scores", "surrogates"}
+        if any(chat_calls(step) is None for step in trajectory.steps):
+            lost.add("malformed_calls")
         turns = [turn_steps(index, step) for index, step in enumerate(trajectory.steps)]
         has_ids = trajectory.prompt_token_ids is not None or any(
             part.token_ids is not None
@@ -59,14 +63,15 @@ class Atif:
         if has_ids:
             lost |= _add_ids(trajectory, turns)
         tally.lose(*lost)
-        steps = [*map(message_step, trajectory.messages), *(step for turn in turns for step in turn)]
+        listed = [*map(message_step, trajectory.messages), *(step for turn in turns for step in turn)]
+        steps = [{"step_id": number, **step} for number, step in enumerate(listed, start=1)]
         yield {
             "schema_version": VERSION,
             "trajectory_id": trajectory.trajectory_id,
             "agent": _agent(trajectory),
-            "steps": [{"step_id": number, **step} for number, step in enumerate(steps, start=1)],
+            "steps": steps,
             "final_metrics": {"total_steps": len(steps)},
-            "extra": _extra(trajectory),
+            "extra": {**_extra(trajectory), CARRIED: Carried.of(trajectory, self.name, {"steps": steps}).members()},
         }
 
 
@@ -90,13 +95,13 @@ def _agent(trajectory: Trajectory) -> dict[str, Any]:
     if source.model is not None:
         agent["model_name"] = source.model
     tools = tool_definitions(trajectory)
-    if tools and all(isinstance(tool, dict) for tool in tools):
+    if tools:
         agent["tool_definitions"] = tools
     return agent
 
 
 def _extra(trajectory: Trajectory) -> dict[str, Any]:
-    """What ATIF has no field for, under names that are commonly read, and what import needs."""
+    """What ATIF has no field for, under names that are commonly read."""
     extra: dict[str, Any] = {
         "task_id": trajectory.task_id,
         "group_id": trajectory.group_id,
@@ -106,11 +111,8 @@ def _extra(trajectory: Trajectory) -> dict[str, Any]:
     }
     extra = {name: value for name, value in extra.items() if value is not None}
     tools = tool_definitions(trajectory)
-    if trajectory.tools is not None and (
-        trajectory.tools != dump_json(tools) or not all(isinstance(tool, dict) for tool in tools)
-    ):
+    if trajectory.tools != dump_json(tools):
         extra["tools"] = trajectory.tools
     if trajectory.provenance is not None:
         extra["provenance"] = trajectory.provenance.model_dump(mode="json", exclude_defaults=True)
-    extra[CARRIED] = Carried.of(trajectory).model_dump(mode="json", exclude_defaults=True)
     return extra

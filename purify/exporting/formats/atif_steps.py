@@ -50,6 +50,8 @@ def turn_steps(index: int, step: Step) -> list[AtifStep]:
         agent["observation"] = {"results": _results(results, calls)}
     shown = agent.get("reasoning_content", "") + agent["message"]
     kept: dict[str, Any] = {} if step.reasoning.text == shown else {"reasoning": step.reasoning.text}
+    if len(agent.get("reasoning_content", "")) != step.thinking_chars:
+        kept["thinking_chars"] = step.thinking_chars
     if step.action.text is not None:
         kept["action"] = step.action.text
     if step.boundary != "exact":
@@ -118,7 +120,7 @@ def _results(messages: Sequence[Message], calls: Sequence[dict[str, Any]]) -> li
         result: dict[str, Any] = {} if answered is None else {"source_call_id": answered}
         if message.content is not None:
             result["content"] = message.content
-        read = Message(role="tool", call_id=known, content=message.content)
+        read = Message(role="tool", call_id=without_made(known), content=message.content)
         results.append(result | _kept(message, read))
     return results
 

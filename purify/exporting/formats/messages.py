@@ -32,6 +32,9 @@ ROW_FIELDS = [
 ]
 """What formats with room for columns of their own keep of a row. Elsewhere `answer` alone may be the expected one."""
 
+FAILED_CALLS = ("failed_calls", pa.int32())
+"""How many calls of the row failed: a trainer counts those turns like any other, and such rows can be left out."""
+
 NO_TURN = "no turn of the model"
 
 
@@ -43,7 +46,7 @@ class Messages:
     losses: Mapping[str, str] = LOSSES
     layout: Layout = "parquet"
     schema: pa.Schema | None = pa.schema(
-        [("messages", MESSAGES), ("tools", pa.list_(JSON)), *ROW_FIELDS, (CARRIED, JSON)]
+        [("messages", MESSAGES), ("tools", pa.list_(JSON)), *ROW_FIELDS, FAILED_CALLS, (CARRIED, JSON)]
     )
 
     def records(self, trajectory: Trajectory, config: ExportConfig, tally: Tally) -> Iterator[RowData]:
@@ -51,11 +54,13 @@ class Messages:
             tally.skip(NO_TURN)
             return
         count_losses(trajectory, tally)
+        messages = chat(trajectory)
         yield {
-            "messages": message_rows(chat(trajectory)),
+            "messages": message_rows(messages),
             "tools": tool_rows(trajectory),
             **row_fields(trajectory),
-            CARRIED: Carried.of(trajectory).json_text(),
+            "failed_calls": count_failed(trajectory, tally),
+            CARRIED: Carried.of(trajectory, self.name, {"messages": messages}).json_text(),
         }
 
 
@@ -69,6 +74,19 @@ def tool_rows(trajectory: Trajectory) -> list[str] | None:
     return [json_leaf(tool) for tool in tool_definitions(trajectory)] or None
 
 
+def tools_text(trajectory: Trajectory) -> str:
+    """The tools as one JSON text; empty where there are none, as readers cannot take pandas' null."""
+    tools = tool_definitions(trajectory)
+    return json_leaf(tools) if tools else ""
+
+
 def row_fields(trajectory: Trajectory) -> RowData:
     own = {name: getattr(trajectory, name) for name, _ in ROW_FIELDS if name != "final_answer"}
     return {**own, "final_answer": trajectory.answer}
+
+
+def count_failed(trajectory: Trajectory, tally: Tally) -> int:
+    """The failed calls that are left in a row. `tally` learns of them."""
+    failed = sum(call.failed for step in trajectory.steps for call in step.calls)
+    tally.failed_calls += failed
+    return failed

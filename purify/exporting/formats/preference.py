@@ -20,9 +20,7 @@ from purify.exporting.formats.messages import MESSAGES, ROW_FIELDS, message_rows
 from purify.exporting.pairs import pair
 from purify.json_text import dump_json
 from purify_schemas import Trajectory
-from purify_schemas.carried import CARRIED, Carried
-
-SIDES = ("chosen", "rejected")
+from purify_schemas.carried import CARRIED, SIDES, Carried
 
 
 class Preference:
@@ -47,14 +45,12 @@ class Preference:
         if isinstance(found, str):
             tally.skip(found)
             return
-        tally.lose(*losses_of(trajectory), *losses_of(found.raw_row))
-        carried = (
-            Carried.of(row).model_dump(mode="json", exclude_defaults=True) for row in (trajectory, found.raw_row)
-        )
+        rows = (trajectory, found.raw_row)
+        tally.lose(*(name for row in rows for name in losses_of(row, trained=found.first)))
+        shown = {"prompt": found.prompt, "chosen": found.purified, "rejected": found.raw}
+        carried = [Carried.of(row, self.name, shown).members() for row in rows]
         yield {
-            "prompt": message_rows(found.prompt),
-            "chosen": message_rows(found.purified),
-            "rejected": message_rows(found.raw),
+            **{name: message_rows(messages) for name, messages in shown.items()},
             "tools": tool_rows(trajectory),
             **row_fields(trajectory),
             CARRIED: dump_json(dict(zip(SIDES, carried, strict=True))),

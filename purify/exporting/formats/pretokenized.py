@@ -20,14 +20,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from purify.chat.labels import IGNORED
 from purify.exporting.base import JSON, Layout, RowData, Tally
 from purify.exporting.config import ExportConfig
 from purify.exporting.ids import Stretch, ids_problem, stretches
 from purify.json_text import dump_json
 from purify_schemas import Trajectory
-
-IGNORED = -100
-"""The label of a token without a loss (torch.nn.CrossEntropyLoss)."""
 
 _SEGMENT = pa.struct([("part", pa.string()), ("step", pa.int32()), ("length", pa.int32())])
 
@@ -67,7 +65,7 @@ class Pretokenized:
         parts = list(stretches(trajectory))
         lost = {
             "stale_logprobs": any(part.stale for part in parts),
-            "provenance": trajectory.provenance is not None,
+            "provenance": trajectory.provenance is not None and bool(trajectory.provenance.edits),
             "scores": trajectory.scores is not None,
         }
         tally.lose(*(name for name, happened in lost.items() if happened))

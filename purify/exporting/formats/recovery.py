@@ -34,7 +34,7 @@ class Recovery:
     name = "recovery"
     reader = "sampling from failures (Fission-GRPO), as prompts with `tools`"
     losses: Mapping[str, str] = {
-        **LOSSES,
+        **{name: LOSSES[name] for name in LOSSES if name != "not_sampled"},
         "later_turns": "what came after the failed call",
         "online_edits": "failures that were rolled back while generating",
     }
@@ -60,7 +60,7 @@ class Recovery:
             tally.skip(NO_FAILURE)
             return
         rolled_back = online and trajectory.provenance is not None and trajectory.provenance.edits
-        tally.lose("later_turns", *losses_of(raw), *(["online_edits"] if rolled_back else []))
+        tally.lose("later_turns", *(losses_of(raw) - {"not_sampled"}), *(["online_edits"] if rolled_back else []))
         for index, step in enumerate(raw.steps):
             for position, call in enumerate(step.calls):
                 if not call.failed:

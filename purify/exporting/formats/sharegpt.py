@@ -18,11 +18,10 @@ from collections.abc import Iterator, Mapping
 import pyarrow as pa
 
 from purify.exporting.base import JSON, Layout, RowData, Tally
-from purify.exporting.chat import LOSSES, losses_of, tool_definitions
+from purify.exporting.chat import LOSSES, losses_of
 from purify.exporting.config import ExportConfig
-from purify.exporting.formats.messages import ROW_FIELDS, row_fields
+from purify.exporting.formats.messages import FAILED_CALLS, ROW_FIELDS, count_failed, row_fields, tools_text
 from purify.exporting.sharegpt_turns import OWN_LOSSES, UnfitError, conversation
-from purify.json_text import dump_json
 from purify_schemas import Trajectory
 from purify_schemas.carried import CARRIED, Carried
 
@@ -40,6 +39,7 @@ class ShareGPT:
             ("system", pa.string()),
             ("tools", pa.string()),
             *ROW_FIELDS,
+            FAILED_CALLS,
             (CARRIED, JSON),
         ]
     )
@@ -50,11 +50,13 @@ class ShareGPT:
         except UnfitError as reason:
             tally.skip(str(reason))
             return
-        tally.lose(*losses_of(trajectory), *lost)
+        # Others than the model are humans here, and its tags stand in the text.
+        tally.lose(*(losses_of(trajectory) - {"not_sampled", "think_tags"}), *lost)
         yield {
             "conversations": items,
             "system": system,
-            "tools": dump_json(tool_definitions(trajectory)) or "",
+            "tools": tools_text(trajectory),
             **row_fields(trajectory),
-            CARRIED: Carried.of(trajectory).json_text(),
+            "failed_calls": count_failed(trajectory, tally),
+            CARRIED: Carried.of(trajectory, self.name, {"conversations": items}).json_text(),
         }

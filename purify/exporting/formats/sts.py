@@ -21,13 +21,16 @@ from typing import Any
 import pyarrow as pa
 
 from purify.chat.made_ids import made_id
-from purify.exporting.base import Layout, RowData, Tally
+from purify.exporting.base import Layout, RowData, Tally, json_leaf
+from purify.exporting.calls import ChatCall
 from purify.exporting.chat import LOSSES, losses_of, prompt_messages, step_messages
 from purify.exporting.config import ExportConfig
 from purify.json_text import dump_json
 from purify_schemas import Call, Edit, Message, Step, Trajectory
 from purify_schemas.carried import CARRIED, Carried
 
+_KEPT = frozenset({"spacing", "tools", "surrogates", "not_sampled"})
+"""Losses of chats that are none here: tools and arguments are text, and the header says what was not sampled."""
 HARNESS = "purify"
 TITLE_CHARS = 80
 ROLES = {**dict.fromkeys(("system", "user", "assistant", "tool")), "developer": "system", "function": "tool"}
@@ -40,7 +43,7 @@ class Sts:
     name = "sts"
     reader = "the trace viewer of the Hugging Face Hub"
     losses: Mapping[str, str] = {
-        **{name: LOSSES[name] for name in LOSSES if name not in ("token_ids", "spacing")},
+        **{name: LOSSES[name] for name in LOSSES if name not in _KEPT},
         "token_ids": "token ids, log-probs, and whether the ids split cleanly at the call",
         "names": "names of messages (who spoke, which tool answered)",
         "roles": "roles other than system, user, assistant and tool: the nearest of these stands there",
@@ -55,19 +58,17 @@ class Sts:
             return
         tally.lose(*_losses(trajectory))
         messages = [_message(message) for message in prompt_messages(trajectory)]
-        sampled = set()
         for index, step in enumerate(trajectory.steps):
-            sampled.add(len(messages))
             messages += _turn(index, step, trajectory.source.model)
-        shown = [at for at, message in enumerate(messages) if message["role"] == "assistant" and at not in sampled]
+        carried = Carried.of(trajectory, self.name, {"messages": messages})
         yield {
-            "lines": [_header(trajectory, shown), *({"type": "message", "message": message} for message in messages)]
+            "lines": [_header(trajectory, carried), *({"type": "message", "message": message} for message in messages)]
         }
 
 
 def _losses(trajectory: Trajectory) -> set[str]:
     messages = [*trajectory.messages, *(m for step in trajectory.steps for m in step.observation.messages)]
-    lost = losses_of(trajectory) - {"spacing"}
+    lost = losses_of(trajectory) - _KEPT
     more = {
         "token_ids": any(step.boundary != "exact" or step.observation.token_ids for step in trajectory.steps),
         "names": any(message.name is not None for message in messages),
@@ -77,7 +78,7 @@ def _losses(trajectory: Trajectory) -> set[str]:
     return lost | {name for name, happened in more.items() if happened}
 
 
-def _header(trajectory: Trajectory, not_sampled: list[int]) -> dict[str, Any]:
+def _header(trajectory: Trajectory, carried: Carried) -> dict[str, Any]:
     """Always the same members, and text: `datasets` wants one type for a member in all files."""
     told: dict[str, Any] = {
         "task_id": trajectory.task_id,
@@ -85,7 +86,7 @@ def _header(trajectory: Trajectory, not_sampled: list[int]) -> dict[str, Any]:
         "final_answer": trajectory.answer,
         "reference": trajectory.reference,
         "tools": trajectory.tools,
-        "not_sampled": not_sampled or None,
+        "not_sampled": carried.not_sampled or None,
         "edits": None if trajectory.provenance is None else list(map(_edit, trajectory.provenance.edits)),
     }
     return {
@@ -94,7 +95,7 @@ def _header(trajectory: Trajectory, not_sampled: list[int]) -> dict[str, Any]:
         "id": trajectory.trajectory_id,
         "name": _title(trajectory),
         "metadata": dump_json({name: value for name, value in told.items() if value is not None}),
-        CARRIED: Carried.of(trajectory).json_text(),
+        CARRIED: carried.json_text(),
     }
 
 
@@ -125,12 +126,9 @@ def _message(message: dict[str, Any]) -> dict[str, Any]:
     return written
 
 
-def _demonstrated(call: Any) -> dict[str, Any]:
-    if not isinstance(call, dict) or not isinstance(function := call.get("function"), dict):
-        return {"id": "", "function": {"name": "", "arguments": dump_json(call) or "{}"}}
-    arguments = function.get("arguments")
-    text = arguments if isinstance(arguments, str) else dump_json(arguments) or "{}"
-    return {"id": str(call.get("id") or ""), "function": {"name": str(function.get("name") or ""), "arguments": text}}
+def _demonstrated(call: ChatCall) -> dict[str, Any]:
+    name, arguments = call["function"]["name"], call["function"]["arguments"]
+    return {"id": call.get("id") or "", "function": {"name": name, "arguments": json_leaf(arguments)}}
 
 
 def _turn(index: int, step: Step, model: str | None) -> list[dict[str, Any]]:

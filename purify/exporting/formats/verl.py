@@ -1,18 +1,25 @@
 """Exporter `verl`: Parquet for verl's multi-turn supervised fine-tuning.
 
 Columns: verl/utils/dataset/multiturn_sft_dataset.py (`messages`, `tools`, `enable_thinking`), verl 0.9. That reader
-decodes no JSON, so messages and calls are structs of strings, and the arguments of a call are JSON text, as OpenAI
-writes them and Qwen's templates read them. It renders each message alone, so that a template which looks at others
-(Qwen3's, for thinking) may be refused by its own check: see `ignore_input_ids_mismatch`.
+decodes no JSON, so messages and calls are structs of strings. It renders each message alone, so that a template which
+looks at others (Qwen3's, for thinking) may be refused by its own check: see `ignore_input_ids_mismatch`. It trains on
+every message of an assistant: no member says that one was not sampled.
 
-`tools` is the JSON text of the list. As structs every parameter schema would get the properties of all others as
-nulls, in the prompt too; verl's own reader refuses text with an error, where there are tools. `data.custom_cls` names
-one that decodes it:
+`tools` is the JSON text of the list, and so are the arguments of a call. As structs every parameter schema, and every
+call, would get the members of all others as nulls, in the prompt too. Most templates write arguments given as text as
+they are, but those of Qwen3.5 and GLM-4 want objects; and verl's own reader refuses tools that are text with an error.
+`data.custom_cls` names one that decodes both:
 
     class JsonTools(MultiTurnSFTDataset):
         def _read_files_and_process(self):
             super()._read_files_and_process()
             self.tools = [json.loads(text) if text else None for text in self.tools]
+
+        def _build_messages(self, example):
+            messages = super()._build_messages(example)
+            for function in (call["function"] for message in messages for call in message["tool_calls"] or ()):
+                function["arguments"] = json.loads(function["arguments"])
+            return messages
 
     purify export purified/ -o sft/ --to verl
 """
@@ -25,10 +32,10 @@ from typing import Any
 import pyarrow as pa
 
 from purify.exporting.base import JSON, Layout, RowData, Tally, json_leaf
-from purify.exporting.chat import LOSSES, chat, count_losses, tool_definitions
+from purify.exporting.calls import ChatCall
+from purify.exporting.chat import LOSSES, chat, losses_of, messages_of_others
 from purify.exporting.config import ExportConfig
-from purify.exporting.formats.messages import NO_TURN, ROW_FIELDS, row_fields
-from purify.json_text import dump_json
+from purify.exporting.formats.messages import FAILED_CALLS, NO_TURN, ROW_FIELDS, count_failed, row_fields, tools_text
 from purify_schemas import Trajectory
 from purify_schemas.carried import CARRIED, Carried
 
@@ -59,19 +66,22 @@ class Verl:
     losses: Mapping[str, str] = LOSSES
     layout: Layout = "parquet"
     schema: pa.Schema | None = pa.schema(
-        [("messages", pa.list_(MESSAGE)), ("tools", pa.string()), *ROW_FIELDS, (CARRIED, JSON)]
+        [("messages", pa.list_(MESSAGE)), ("tools", pa.string()), *ROW_FIELDS, FAILED_CALLS, (CARRIED, JSON)]
     )
 
     def records(self, trajectory: Trajectory, config: ExportConfig, tally: Tally) -> Iterator[RowData]:
         if not trajectory.steps:
             tally.skip(NO_TURN)
             return
-        count_losses(trajectory, tally)
+        others = any(message.tool_calls is not None for message in messages_of_others(trajectory))
+        tally.lose(*losses_of(trajectory), *(["spacing"] if others else []))  # their arguments are text here
+        messages = [_message(message) for message in chat(trajectory)]
         yield {
-            "messages": [_message(message) for message in chat(trajectory)],
-            "tools": dump_json(tool_definitions(trajectory)) or "",  # pandas' null is one that verl cannot take
+            "messages": messages,
+            "tools": tools_text(trajectory),
             **row_fields(trajectory),
-            CARRIED: Carried.of(trajectory).json_text(),
+            "failed_calls": count_failed(trajectory, tally),
+            CARRIED: Carried.of(trajectory, self.name, {"messages": messages}).json_text(),
         }
 
 
@@ -80,9 +90,7 @@ def _message(message: dict[str, Any]) -> RowData:
     return message if not calls else {**message, "tool_calls": [_call(call) for call in calls]}
 
 
-def _call(call: Any) -> RowData:
+def _call(call: ChatCall) -> RowData:
     """A call of a chat message as a `CALL`."""
-    arguments = call["function"]["arguments"]
-    text = arguments if isinstance(arguments, str) else json_leaf(arguments)
-    function = {"name": call["function"]["name"], "arguments": text}
+    function = {"name": call["function"]["name"], "arguments": json_leaf(call["function"]["arguments"])}
     return {"id": call.get("id"), "type": call["type"], "function": function}

@@ -58,14 +58,14 @@ class VerlPrompts:
         ]
     )
 
-    def __init__(self, tasks: Mapping[tuple[int, int], Task] | None = None) -> None:
+    def __init__(self, tasks: Mapping[int, Task] | None = None) -> None:
         self._tasks = tasks or {}
 
-    def surveyed(self, dataset: Dataset) -> VerlPrompts:
-        return VerlPrompts(first_of_each_task(dataset))
+    def surveyed(self, dataset: Dataset) -> Iterator[VerlPrompts]:
+        return map(VerlPrompts, first_of_each_task(dataset))
 
     def records(self, trajectory: Trajectory, config: ExportConfig, tally: Tally) -> Iterator[RowData]:
-        task = self._tasks.get(tally.place)
+        task = self._tasks.get(tally.row)
         messages = trajectory.messages
         if task is None:
             tally.skip(OTHER_SAMPLE)

@@ -9,7 +9,8 @@ An `api_action` calls `function`; its `kwargs` are an object, or in some data se
 stay with their step. Everything in `details` is read as if it stood in the record itself.
 
 Field names: schema/SCHEMA.md, schema/trajectory.py, schema/action/ and schema/observation/ of
-neulab/agent-data-protocol. The `*_sft.json` files are conversations, which `sharegpt` reads.
+neulab/agent-data-protocol; commands of SWE-agent, whose runs are among the data sets: config/commands (later tools) of
+SWE-agent/SWE-agent. The `*_sft.json` files are conversations, which `sharegpt` reads.
 
     purify import sample_std.json -o rollouts/ --format adp
 """
@@ -20,19 +21,24 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
-from purify.errors import RejectedRecordError, first_problem
+from purify.errors import RejectedRecordError
 from purify.importing.base import Record, RecordContext
 from purify.importing.checks import as_list, as_object, leftover, string
+from purify.importing.enclosed import enclosed
 from purify.importing.formats.adp_items import ACTIONS, ITEMS, read_action, read_observation
 from purify.importing.record_fields import record_fields
 from purify.importing.turns import Turn, build_steps, tool_states
 from purify_schemas import Message, Trajectory
 
 _FINISH = re.compile(r"\s*<finish>(.*?)</finish>\s*", re.DOTALL)
-_SOLUTION = re.compile(r"<solution>(.*?)</solution>", re.DOTALL)
-_SHELLS = frozenset({"bash", "sh", "shell", "console", "commandline", "powershell", "cmd", "bat"})
+# Shells, and SWE-agent's commands: what they open, scroll, edit and submit are files and the editor's place in them.
+_EXTERNAL = frozenset(
+    {
+        *("bash", "sh", "shell", "console", "commandline", "powershell", "cmd", "bat"),
+        *("open", "goto", "scroll_up", "scroll_down", "create", "edit", "submit"),
+        *("search_dir", "search_file", "find_file"),
+    }
+)
 
 
 class AgentDataProtocol:
@@ -63,12 +69,9 @@ class AgentDataProtocol:
             fields["answer"] = answer
         if finished and fields["finish_reason"] == "unknown":
             fields["finish_reason"] = "stop"
-        try:
-            steps = build_steps(turns, context)
-            states = {name: "external" if name in _SHELLS else state for name, state in tool_states(steps).items()}
-            return [context.trajectory(record=record, messages=prompt, steps=steps, tool_states=states, **fields)]
-        except ValidationError as error:
-            raise RejectedRecordError(first_problem(error)) from None
+        steps = build_steps(turns, context)
+        states = {name: "external" if name in _EXTERNAL else state for name, state in tool_states(steps).items()}
+        return [context.trajectory(record=record, messages=prompt, steps=steps, tool_states=states, **fields)]
 
 
 def _conversation(items: Sequence[object]) -> tuple[list[Message], list[Turn]]:
@@ -126,5 +129,5 @@ def _answer(last: Mapping[str, Any]) -> tuple[str | None, bool]:
         return None, False
     finish = _FINISH.fullmatch(content)
     said = finish[1] if finish else content
-    solution = _SOLUTION.search(said)
-    return (solution[1] if solution else said).strip(), finish is not None
+    solution = next((text for _, _, text in enclosed(said, "<solution>", "</solution>")), said)
+    return solution.strip(), finish is not None

@@ -6,6 +6,9 @@ and system. Token ids (v1.3, v1.4) are used where every turn has them and each p
 Trajectories of sub-agents that are embedded (v1.7) become rows of their own, each a task of its own; `subagent_of` in
 their `extra` names the document they belong to. References to them stay with the result that holds them.
 
+A later version is refused: some versions added how to tell context from turns (`is_copied_context`, `llm_call_count`),
+and read as an older one, such a document would give turns that no model sampled.
+
 A document that `purify export --to atif` wrote comes back as it was, up to the losses that export names.
 
 Field names: rfcs/0001-trajectory-format.md of harbor-framework/harbor, and the models of the package atif 1.8.0.
@@ -16,6 +19,7 @@ Field names: rfcs/0001-trajectory-format.md of harbor-framework/harbor, and the 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,14 +28,17 @@ from purify.importing.base import Record, RecordContext
 from purify.importing.checks import as_list, as_object, json_text, leftover, optional_string, string
 from purify.importing.formats.atif_steps import AgentTurn, is_turn, read_between, read_turn, restored
 from purify.importing.formats.responses_ids import with_ids
-from purify.importing.record_fields import record_fields, tool_definitions
+from purify.importing.record_fields import SAMPLE, record_fields, tool_definitions
 from purify.importing.turns import build_steps, tool_states
 from purify_schemas import Message, Segment, Step, Trajectory
-from purify_schemas.carried import CARRIED
+from purify_schemas.carried import CARRIED, OWN_COLUMNS
 
 VERSION = "ATIF-v1."
+NEWEST = 8
 
 _ROOT = frozenset({"schema_version", "agent", "steps", "extra", "subagent_trajectories"})
+_OURS = ("trajectory_id", "final_metrics")
+"""What export writes there anew, with the agent's version."""
 _AGENT = ("name", "model_name", "tool_definitions")
 
 
@@ -52,9 +59,7 @@ class Atif:
         return f"schema_version {version}"
 
     def read(self, record: Record, context: RecordContext) -> list[Trajectory]:
-        version = string(record, "schema_version", "the document")
-        if not version.startswith(VERSION):
-            raise RejectedRecordError(f"schema_version is {version!r}, this importer reads {VERSION}0 to {VERSION}8")
+        string(record, "schema_version", "the document")
         return _rows(record, context, "", 0)
 
 
@@ -62,6 +67,7 @@ def _rows(
     document: Record, context: RecordContext, path: str, sample: int, parent: str | None = None
 ) -> list[Trajectory]:
     """The row of a document, if it has a turn of its own, and those of the sub-agents embedded in it."""
+    _check_version(document, path)
     listed = as_list(document.get("subagent_trajectories") or [], f"{path}subagent_trajectories")
     row = _row(document, context, path, sample, parent)
     rows = [] if row is None else [row]
@@ -73,6 +79,14 @@ def _rows(
     if not rows:
         raise RejectedRecordError(f"{path}steps has no step of the agent's own")
     return rows
+
+
+def _check_version(document: Record, path: str) -> None:
+    version = document.get("schema_version", f"{VERSION}0")
+    found = re.fullmatch(rf"{re.escape(VERSION)}(\d{{1,3}})", version) if isinstance(version, str) else None
+    if found is None or int(found[1]) > NEWEST:
+        known = f"this importer reads {VERSION}0 to {VERSION}{NEWEST}"
+        raise RejectedRecordError(f"{path}schema_version is {version!r}, {known}")
 
 
 def _row(document: Record, context: RecordContext, path: str, sample: int, parent: str | None) -> Trajectory | None:
@@ -118,8 +132,10 @@ def _fields(
 ) -> dict[str, Any]:
     """Everything about the row that is not in its steps; what is not understood goes to `extra`."""
     agent = as_object(document.get("agent") or {}, f"{path}agent")
-    used = {CARRIED, "provenance", "group_id"} if CARRIED in extra else set()
-    fields = record_fields(extra, used=used, format_name="atif")
+    ours = isinstance(extra.get(CARRIED), dict)
+    used = {*OWN_COLUMNS, "task_id", "provenance", "tools"} if ours else set()
+    # A sub-agent's sample number is its parent's, as two rows with one task and number would be one.
+    fields = record_fields(extra, used=used, format_name="atif", unread=SAMPLE if parent is not None else ())
     model = optional_string(agent, "model_name", f"{path}agent")
     framework = optional_string(agent, "name", f"{path}agent")
     source = fields["source"]
@@ -127,12 +143,12 @@ def _fields(
         update={"framework": framework or source.framework, "model": model or source.model}
     )
     defined = agent.get("tool_definitions")
-    if isinstance(extra.get(CARRIED), dict):
+    if ours:
         fields["tools"] = optional_string(extra, "tools", f"{path}extra") or json_text(defined, f"{path}agent")
     elif fields["tools"] is None:
         fields["tools"] = tool_definitions(defined)
-    rest = leftover(document, _ROOT)
-    if told := leftover(agent, _AGENT):
+    rest = leftover(document, {*_ROOT, *_OURS} if ours else _ROOT)
+    if told := leftover(agent, (*_AGENT, "version") if ours else _AGENT):
         rest["agent"] = told
     if fields["extra"] is not None:
         rest["extra"] = json.loads(fields["extra"])

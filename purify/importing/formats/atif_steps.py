@@ -37,6 +37,8 @@ class Kept(Row):
     """What export kept of a turn beside its step."""
 
     reasoning: str | None = None
+    thinking_chars: int | None = None
+    """Where it is not the length of `reasoning_content`."""
     action: str | None = None
     boundary: Boundary = "exact"
     extra: str | None = None
@@ -144,6 +146,7 @@ def restored(agent: AgentTurn, step: Step) -> Step:
     return step.model_copy(
         update={
             "reasoning": sides[0],
+            "thinking_chars": step.thinking_chars if kept.thinking_chars is None else kept.thinking_chars,
             "action": sides[1],
             "boundary": kept.boundary,
             "extra": kept.extra,

@@ -21,19 +21,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
-from purify.errors import RejectedRecordError, first_problem
+from purify.chat.labels import IGNORED
+from purify.errors import RejectedRecordError
 from purify.importing.base import Record, RecordContext
-from purify.importing.checks import as_list, json_text, leftover, number, token_ids, wrong
+from purify.importing.checks import as_list, json_text, leftover, number, token_ids
 from purify.importing.formats.rollout_turns import read_chat, telling
 from purify.importing.masked import MaskedRun, attach_runs, masked_steps
-from purify.importing.record_fields import reward_value
+from purify.importing.record_fields import optional_reward
 from purify.importing.templates import TemplateName, cut_prompt, find_template
 from purify.importing.turns import Turn, build_steps, tool_states
 from purify_schemas import Message, Source, Step, Trajectory
-
-IGNORED = -100
 
 _GROUP = ("tokens", "masks", "scores")
 _READ = {*_GROUP, "inference_logprobs", "messages", "generation_params"}
@@ -56,10 +53,7 @@ class Atropos:
         tokens, masks, scores = (as_list(record.get(key), key) for key in _GROUP)
         if not len(tokens) == len(masks) == len(scores):
             raise RejectedRecordError(f"{len(tokens)} tokens, {len(masks)} masks, {len(scores)} scores: must be equal")
-        try:
-            return [_row(record, position, len(tokens), context) for position in range(len(tokens))]
-        except ValidationError as error:
-            raise RejectedRecordError(first_problem(error)) from None
+        return [_row(record, position, len(tokens), context) for position in range(len(tokens))]
 
 
 def _row(record: Record, position: int, size: int, context: RecordContext) -> Trajectory:
@@ -96,7 +90,7 @@ def _row(record: Record, position: int, size: int, context: RecordContext) -> Tr
         tool_states=tool_states(steps),
         prompt_token_ids=ids,
         steps=steps,
-        reward=_score(as_list(record["scores"], "scores")[position], f"scores[{position}]"),
+        reward=optional_reward(as_list(record["scores"], "scores")[position], f"scores[{position}]"),
         extra=json_text(telling({**told, "text": text}) | notes, "the record"),
     )
 
@@ -121,9 +115,11 @@ def _chat(said: object, path: str, template: TemplateName) -> tuple[list[Message
 
 def _cut(text: str, template: TemplateName) -> list[dict[str, str]] | None:
     """The messages of a decoded text, if it has the marks of a known template and a turn of the model."""
-    if template == "auto" and not any(mark in text for mark in ("<|im_start|>", "<|start_header_id|>", "[INST]")):
-        return None
-    template = find_template(text, "") if template == "auto" else template
+    if template == "auto":
+        try:
+            template = find_template("", text)
+        except RejectedRecordError:  # lines that are role words, and no marks: a guess, which nobody asked for
+            return None
     if template == "none":
         return None
     parts = cut_prompt(text, template)
@@ -160,11 +156,3 @@ def _logprobs(value: object, position: int, size: int, notes: dict[str, str]) ->
         return None
     found = [number(one) for one in written]
     return [one if one is not None and one <= 0 else None for one in found]
-
-
-def _score(value: object, path: str) -> float | None:
-    if value is None:
-        return None
-    if (read := reward_value(value)) is None:
-        raise wrong(path, value, "a finite float32 or null")
-    return read

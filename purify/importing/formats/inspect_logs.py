@@ -2,7 +2,8 @@
 
 Every sample is one trajectory; its epoch, counted from 1 there, is the sample index. An archive is read sample by
 sample (`inspect_archive.py`) into records of the same shape as a JSON log. `attachment://` references in messages are
-resolved from the sample's own `attachments`.
+resolved from the sample's own `attachments`. A sample in which the model never spoke (no sandbox could be started) is
+no trajectory; the first row keeps those of a JSON log in its `extra`, and what the log lists of all its samples.
 
 Scores become rewards the way inspect's own metrics count them: C 1, P 0.5, I and N 0, booleans and their words 1 and 0,
 numbers as they are; other values stay in `extra`. The first score is the outcome, as it is inspect's headline metric.
@@ -23,7 +24,7 @@ inspect_ai/solver/_basic_agent.py of UKGovernmentBEIS/inspect_ai.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -31,7 +32,13 @@ from purify.errors import RejectedRecordError, first_problem
 from purify.failures.rules import Outcome
 from purify.importing.base import Record, RecordContext
 from purify.importing.checks import as_list, as_object, identifier, json_text, leftover, number, optional_string, string
-from purify.importing.formats.inspect_samples import attachments_resolved, finish_reason, rewards, tool_events
+from purify.importing.formats.inspect_samples import (
+    attachments_resolved,
+    finish_reason,
+    rewards,
+    tool_events,
+    without_lists,
+)
 from purify.importing.formats.openai_turns import read_message, read_reply, read_turn
 from purify.importing.record_fields import tool_definitions
 from purify.importing.turns import Turn, build_steps, tool_states
@@ -61,30 +68,45 @@ class InspectLog:
         return "inspect log: eval, status, samples" if isinstance(record["samples"], list) else None
 
     def read(self, record: Record, context: RecordContext) -> list[Trajectory]:
-        log = as_object(record.get("eval"), "eval")
+        as_object(record.get("eval"), "eval")
+        items = as_list(record.get("samples"), "samples")
+        samples = [_Sample.read(as_object(item, f"samples[{i}]"), i) for i, item in enumerate(items)]
+        turned = [sample for sample in samples if sample.turns]
+        if not turned:
+            raise RejectedRecordError(f"no turn of the model in {len(samples)} samples")
+        silent = [sample.told for sample in samples if not sample.turns]
+        log = leftover(record, ("samples",))
+        rest = {"log": log, **({"samples_without_a_turn": silent} if silent else {})}
         rows: list[Trajectory] = []
-        for index, item in enumerate(as_list(record.get("samples"), "samples")):
-            path = f"samples[{index}]"
-            shared = leftover(record, ("samples",) if index == 0 else ("samples", "reductions"))
+        for sample in turned:
             try:
-                rows.append(_row(as_object(item, path), path, index, log, shared, record, context))
+                rows.append(_row(sample, rest, record, context))
             except ValidationError as error:
-                raise RejectedRecordError(f"{path}: {first_problem(error)}") from None
+                raise RejectedRecordError(f"{sample.path}: {first_problem(error)}") from None
+            rest = {"log": without_lists(log)}
         return rows
 
 
-def _row(
-    sample: Mapping[str, Any],
-    path: str,
-    index: int,
-    log: Mapping[str, Any],
-    shared: Mapping[str, Any],
-    record: Record,
-    context: RecordContext,
-) -> Trajectory:
+class _Sample(NamedTuple):
+    """A sample with its conversation cut into the prompt and the turns."""
+
+    told: Mapping[str, Any]
+    position: int
+    path: str
+    messages: list[Message]
+    turns: list[Turn]
+
+    @classmethod
+    def read(cls, told: Mapping[str, Any], index: int) -> _Sample:
+        path = f"samples[{index}]"
+        return cls(told, index, path, *_conversation(told, path))
+
+
+def _row(read: _Sample, shared: Mapping[str, Any], record: Record, context: RecordContext) -> Trajectory:
+    """`shared` is what the row keeps in `extra` besides its sample's own."""
+    sample, path, turns, log = read.told, read.path, read.turns, record["eval"]
     events = as_list(sample.get("events") or [], f"{path}.events")
     definitions, durations = tool_events(event for event in events if isinstance(event, dict))
-    messages, turns = _conversation(sample, path)
     for turn in turns:
         turn.calls = [call.model_copy(update={"duration_s": durations.get(call.id or "")}) for call in turn.calls]
     steps = build_steps(turns, context)
@@ -97,8 +119,8 @@ def _row(
         rest["events"] = [leftover(event, _REPEATED) if isinstance(event, dict) else event for event in events]
     return context.trajectory(
         record=record,
-        sample=index,
-        messages=messages,
+        sample=read.position,
+        messages=read.messages,
         source=Source(
             framework="inspect_ai",
             format="inspect",
@@ -116,12 +138,12 @@ def _row(
         reward=scores[0].value if scores else None,
         rewards=scores,
         finish_reason=finish_reason(sample),
-        extra=json_text({"log": shared, **rest}, path),
+        extra=json_text({**shared, **rest}, path),
     )
 
 
 def _conversation(sample: Mapping[str, Any], path: str) -> tuple[list[Message], list[Turn]]:
-    """The prompt and the turns. Assistant messages of the input are demonstrations; a sample may have no turn."""
+    """The prompt and the turns. Assistant messages of the input are demonstrations."""
     prompt: list[Message] = []
     turns: list[Turn] = []
     for message, here in _messages(sample, path):

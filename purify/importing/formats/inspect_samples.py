@@ -12,6 +12,9 @@ from purify_schemas.names import FinishReason
 
 ATTACHMENT = "attachment://"
 
+LISTS: Mapping[str, Any] = {"reductions": True, "eval": {"dataset": {"sample_ids": True}}}
+"""Parts of a log that list all of its samples, as pydantic's `exclude` names them."""
+
 _GRADES: Mapping[str, float] = {
     **dict.fromkeys(("C", "yes", "true"), 1.0),
     "P": 0.5,
@@ -26,6 +29,15 @@ _STOPS: Mapping[object, FinishReason] = {
     **dict.fromkeys(("stop", "tool_calls"), "stop"),
     **dict.fromkeys(("max_tokens", "model_length"), "length"),
 }
+
+
+def without_lists(log: Mapping[str, Any], lists: Mapping[str, Any] = LISTS) -> dict[str, Any]:
+    """A log without the parts that list all of its samples."""
+    kept = {key: value for key, value in log.items() if lists.get(key) is not True}
+    for key, inner in lists.items():
+        if inner is not True and isinstance(kept.get(key), Mapping):
+            kept[key] = without_lists(kept[key], inner)
+    return kept
 
 
 def attachments_resolved(value: Any, attached: Mapping[str, Any]) -> Any:

@@ -23,9 +23,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from pydantic import ValidationError
-
-from purify.errors import RejectedRecordError, first_problem
+from purify.errors import RejectedRecordError
 from purify.importing.base import Record, RecordContext
 from purify.importing.checks import as_list, as_object, json_text, leftover, number
 from purify.importing.formats.mini_swe_agent_turns import read_conversation
@@ -80,28 +78,25 @@ class MiniSWEAgent:
         rest = leftover(record, ("messages", "info"))
         if noted := {key: value for key, value in info.items() if key != "submission" or value != answer}:
             rest["info"] = noted
-        try:
-            steps = build_steps(turns, context)
-            row = context.trajectory(
-                record=record,
-                messages=prompt,
-                source=Source(
-                    framework="mini-swe-agent",
-                    format=self.name,
-                    model=model["model_name"] if isinstance(model.get("model_name"), str) else None,
-                    temperature=number(sampling.pop("temperature", None)),
-                    sampling=json_text(sampling, "info.config.model.model_kwargs"),
-                ),
-                task_id=_task(record, context.file),
-                sample_index=None,
-                tool_states=tool_states(steps, "external"),
-                steps=steps,
-                answer=answer,
-                finish_reason=_finish(status, submission),
-                extra=json_text(rest, "the record"),
-            )
-        except ValidationError as error:
-            raise RejectedRecordError(first_problem(error)) from None
+        steps = build_steps(turns, context)
+        row = context.trajectory(
+            record=record,
+            messages=prompt,
+            source=Source(
+                framework="mini-swe-agent",
+                format=self.name,
+                model=model["model_name"] if isinstance(model.get("model_name"), str) else None,
+                temperature=number(sampling.pop("temperature", None)),
+                sampling=json_text(sampling, "info.config.model.model_kwargs"),
+            ),
+            task_id=_task(record, context.file),
+            sample_index=None,
+            tool_states=tool_states(steps, "external"),
+            steps=steps,
+            answer=answer,
+            finish_reason=_finish(status, submission),
+            extra=json_text(rest, "the record"),
+        )
         return [row]
 
 

@@ -1,7 +1,8 @@
 """OpenAI chat messages with `tool_calls`, and what is commonly laid over them.
 
 Read are a record's `messages` (or `conversation`, `conversations`, `traj`, `trajectory`), or TRL's `prompt` with
-`completion`, where the prompt's own assistant turns were not sampled and stay in the prompt. Also read: the old
+`completion`, where the prompt's own assistant turns were not sampled and stay in the prompt, which a completion may
+repeat. Also read: the old
 `function_call`, calls without their `function` object, thinking fields, failure flags on tool results, and tau-bench's
 records, whose tools change or read bookings and are therefore `external`.
 
@@ -11,22 +12,23 @@ that a call failed: `is_error: false` says no more than that the tool did not ra
 Field names: platform.openai.com/docs/api-reference/chat, huggingface.co/docs/trl/dataset_formats, tau_bench/types.py
 (`EnvRunResult`), inspect_ai/tool/_tool_call.py (`ToolCallError`), docs.vllm.ai (reasoning outputs).
 
-    purify import gpt-4o-airline.json raw/ --format openai
+    purify import gpt-4o-airline.json -o raw/ --format openai
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from purify.errors import RejectedRecordError
 from purify.importing.base import Record, RecordContext
 from purify.importing.checks import as_list, as_object, string
 from purify.importing.formats.openai_turns import read_message, read_reply, read_turn
+from purify.importing.formats.pretokenized import told_by_tokens
 from purify.importing.record_fields import record_fields, reward_value, system_prompt
-from purify.importing.turns import Turn, build_steps, tool_states
+from purify.importing.turns import Turn, build_steps, plain_steps, tool_states
 from purify_schemas import Reward, Trajectory
-from purify_schemas.carried import CARRIED
+from purify_schemas.carried import CARRIED, OWN_COLUMNS
 
 CONVERSATION = ("messages", "conversation", "conversations", "traj", "trajectory")
 TRL = ("prompt", "completion")
@@ -49,6 +51,8 @@ class OpenAIMessages:
 
     def recognise(self, record: Record) -> str | None:
         if not _OTHERS.isdisjoint(record) or record.keys() >= _VF_EVAL or record.keys() >= _PREFERENCE:
+            return None
+        if told_by_tokens(record) is not None:
             return None
         if record.keys() >= TAU_BENCH:
             return "tau-bench record: traj, task_id, trial, reward, info"
@@ -82,14 +86,27 @@ def read_chat(
     sampled: Sequence[Any],
     used: set[str],
     sample: int = 0,
+    unread: Collection[str] = (),
+    reward: float | None = None,
     rewards: Sequence[Reward] = (),
 ) -> Trajectory:
     """The row of a record whose chat messages `given` were the prompt, and `sampled`, its member `key`, came then.
 
-    `used` are the members that hold messages. `rewards` are added to those that the record has.
+    `used` are the members that hold messages, `unread` those that `record_fields` is to leave in `extra`. `reward`, if
+    it is known, is the row's, and `rewards` are added to those that the record has.
     """
     tau_bench = record.keys() >= TAU_BENCH
-    given, sampled = _as_exported(record, given, sampled)
+    ours = record.get(CARRIED)
+    others: set[int] = set()
+    if isinstance(ours, Mapping):
+        messages = [*given, *sampled]
+        own = _turns_of_ours(messages, ours)
+        start = own[0] if own else len(given)
+        given, sampled = messages[:start], messages[start:]
+        others = set(range(len(sampled))) - {at - start for at in own}
+        used = used | OWN_COLUMNS
+    else:
+        sampled = _without_repetition(given, sampled)
     prompt = system_prompt(record, [*given, *sampled], used)
     for index, item in enumerate(given):
         path = f"prompt[{index}]"
@@ -101,7 +118,7 @@ def read_chat(
     for index, item in enumerate(sampled):
         path = f"{key}[{index}]"
         message = as_object(item, path)
-        if string(message, "role", path) == "assistant":
+        if string(message, "role", path) == "assistant" and index not in others:
             turns.append(read_turn(message, path))
             last = message
         elif turns:
@@ -116,23 +133,25 @@ def read_chat(
         format_name=format_name,
         framework="tau-bench" if tau_bench else None,
         last_finish=last.get("finish_reason") or last.get("stop_reason"),
+        unread=unread,
     )
+    fields["reward"] = fields["reward"] if reward is None else reward
     fields["rewards"] += [*(_tau_rewards(record["info"]) if tau_bench else ()), *rewards]
-    steps = build_steps(turns, context)
+    steps = plain_steps(turns) if isinstance(ours, Mapping) else build_steps(turns, context)
     states = tool_states(steps, "external" if tau_bench else "unknown")
     return context.trajectory(record=record, messages=prompt, steps=steps, tool_states=states, sample=sample, **fields)
 
 
-def _as_exported(record: Record, given: Sequence[Any], sampled: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
-    """The two, cut before the first turn that the policy sampled, where `purify export` says how many those are."""
-    told = record.get(CARRIED)
-    calls = told.get("calls") if isinstance(told, Mapping) else None
-    if not isinstance(calls, list):
-        return given, sampled
-    messages = [*given, *sampled]
-    turns = [at for at, item in enumerate(messages) if isinstance(item, Mapping) and item.get("role") == "assistant"]
-    start = turns[-len(calls)] if 0 < len(calls) <= len(turns) else len(given)
-    return messages[:start], messages[start:]
+def _without_repetition(given: Sequence[Any], sampled: Sequence[Any]) -> Sequence[Any]:
+    """What came after the prompt, without the prompt if that is repeated in it."""
+    return sampled[len(given) :] if list(sampled[: len(given)]) == list(given) else sampled
+
+
+def _turns_of_ours(messages: Sequence[Any], told: Mapping[str, Any]) -> list[int]:
+    """The positions of what the policy sampled, in a conversation that `purify export` wrote."""
+    others = told.get("not_sampled") or ()
+    turns = (at for at, item in enumerate(messages) if isinstance(item, Mapping) and item.get("role") == "assistant")
+    return [at for at in turns if at not in others]
 
 
 def _conversation(record: Record) -> tuple[str, list[Any], list[Any]]:

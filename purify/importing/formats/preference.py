@@ -1,17 +1,23 @@
 """Preferences between two conversations, as TRL has them: two trajectories a record, the chosen one first.
 
-Read are `chosen` and `rejected`, lists of chat messages, after an explicit `prompt` or with the prompt in both of them;
-then what they share up to a turn of the model is the prompt (TRL's `extract_prompt` does the same). A prompt that is
-text beside conversations is the question once more, as in UltraFeedback, and stays in `extra`. Turns of the model in
-the prompt were not sampled. Which of the two is preferred is the part `preference` of `rewards`, 1.0 or 0.0: no outcome
-is known, so `reward` is null unless the record has `score_chosen` and `score_rejected`.
+Read are `chosen` and `rejected`, lists of chat messages, after an explicit `prompt`, which they may repeat, or with the
+prompt in both of them; then what they share up to a turn of the model is the prompt (TRL's `extract_prompt` does the
+same). A prompt that is text beside conversations is the question once more, as in UltraFeedback, and stays in `extra`.
+Turns of the model in the prompt were not sampled.
+
+Which of the two is preferred is the part `preference` of `rewards`, 1.0 or 0.0. What a record says of one rollout
+(`score`, `success`, `final_answer`, `trial`) leaves open which of the two is meant and stays in `extra`; `reward` is
+null unless the record has both `score_chosen` and `score_rejected`.
+
+A pair that `purify export` wrote comes back as the two rows that it was made of. Both had one id, as a raw rollout and
+its purified one do, and a dataset has an id once: the chosen row keeps it, the rejected one's ends in `/rejected`.
 
 Preferences between texts are refused: they show neither turns nor calls.
 
 Field names: huggingface.co/docs/trl/dataset_formats; trl/data_utils.py (`maybe_extract_prompt`); scores:
 huggingface.co/datasets/HuggingFaceH4/ultrafeedback_binarized.
 
-    purify import pairs/ raw/ --format preference
+    purify import pairs/ -o raw/ --format preference
 """
 
 from __future__ import annotations
@@ -21,12 +27,11 @@ from typing import Any
 
 from purify.errors import RejectedRecordError
 from purify.importing.base import Record, RecordContext
-from purify.importing.checks import as_list, number
+from purify.importing.checks import as_list
 from purify.importing.formats.openai_messages import read_chat
+from purify.importing.record_fields import SAMPLE, reward_value, tells_outcome
 from purify_schemas import Reward, Trajectory
-from purify_schemas.carried import CARRIED
-
-SIDES = ("chosen", "rejected")
+from purify_schemas.carried import CARRIED, SIDES
 
 
 class Preference:
@@ -49,18 +54,18 @@ class Preference:
                 raise RejectedRecordError(f"{side} is text; only preferences between lists of chat messages are read")
         chosen, rejected = (as_list(record.get(side), side) for side in SIDES)
         prompt = record.get("prompt")
-        used = set(SIDES)
-        if isinstance(prompt, list):
-            used.add("prompt")
-        else:
+        if not isinstance(prompt, list):
             shared = shared_prompt(chosen, rejected)
             prompt, chosen, rejected = chosen[:shared], chosen[shared:], rejected[shared:]
         if chosen == rejected:
             raise RejectedRecordError("chosen and rejected are the same")
-        return [
-            self._row(record, context, side, prompt, messages, used)
+        first, second = (
+            self._row(record, context, side, prompt, messages)
             for side, messages in zip(SIDES, (chosen, rejected), strict=True)
-        ]
+        )
+        if second.trajectory_id == first.trajectory_id:
+            second = second.model_copy(update={"trajectory_id": f"{second.trajectory_id}/{SIDES[1]}"})
+        return [first, second]
 
     def _row(
         self,
@@ -69,29 +74,31 @@ class Preference:
         side: str,
         prompt: Sequence[Any],
         messages: Sequence[Any],
-        used: set[str],
     ) -> Trajectory:
         sample = SIDES.index(side)
-        scores = {f"score_{name}": number(record.get(f"score_{name}")) for name in SIDES}
-        own = dict(record)
-        if "reward" not in record and None not in scores.values():
-            own = {key: value for key, value in record.items() if key not in scores}
-            own["reward"] = scores[f"score_{side}"]
+        used = {*SIDES, "prompt"} if isinstance(record.get("prompt"), list) else {*SIDES}
+        scores = {name: reward_value(record.get(f"score_{name}")) for name in SIDES}
+        scored = None not in scores.values()
         both = record.get(CARRIED)
-        if isinstance(both, Mapping) and side in both:
-            own[CARRIED] = both[side]
-        preferred = Reward(name="preference", value=1.0 - sample)
+        mine = both.get(side) if isinstance(both, Mapping) else None
         return read_chat(
-            own,
+            record if mine is None else {**record, CARRIED: mine},
             context,
             format_name=self.name,
             key=side,
             given=prompt,
             sampled=messages,
-            used={*used},
+            used=used | {f"score_{name}" for name in SIDES if scored},
             sample=sample,
-            rewards=[preferred],
+            # In our own pairs both sides ended alike: what the record says of one rollout is said of both.
+            unread=_of_one_rollout(record) - used if mine is None else (),
+            reward=scores[side] if scored else None,
+            rewards=[Reward(name="preference", value=1.0 - sample)],
         )
+
+
+def _of_one_rollout(record: Record) -> set[str]:
+    return {key for key in record if key in SAMPLE or tells_outcome(key)}
 
 
 def shared_prompt(chosen: Sequence[Any], rejected: Sequence[Any]) -> int:

@@ -12,9 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
-from purify.errors import RejectedRecordError, first_problem
 from purify.importing.base import Record, RecordContext
 from purify.importing.checks import as_list, as_object, json_text, leftover, number, optional_string, wrong
 from purify.importing.formats.responses_ids import with_ids
@@ -41,10 +38,7 @@ class Responses:
     def read(self, record: Record, context: RecordContext) -> list[Trajectory]:
         asked = as_object(record.get("responses_create_params"), "responses_create_params")
         response = as_object(record.get("response"), "response")
-        try:
-            return [_row(record, asked, response, context)]
-        except ValidationError as error:
-            raise RejectedRecordError(first_problem(error)) from None
+        return [_row(record, asked, response, context)]
 
 
 def _row(record: Record, asked: Mapping[str, Any], response: Mapping[str, Any], context: RecordContext) -> Trajectory:

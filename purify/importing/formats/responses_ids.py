@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from purify.importing.checks import as_list, number, token_ids
-from purify_schemas import Segment, Step
+from purify.importing.masked import MaskedRun, attach_runs
+from purify_schemas import Step
 
 NEMO_GYM = ("prompt_token_ids", "generation_token_ids", "generation_log_probs")
 KEYS = frozenset(NEMO_GYM)
@@ -74,22 +76,14 @@ def with_ids(
     if len(known) != len(steps):
         return steps, None, {"token_ids_dropped": f"{len(known)} generations for {len(steps)} turns"}
     misfit = next((generation.misfit for generation in known if generation.misfit), None)
-    return attach(steps, known), known[0].prompt, {"logprobs_dropped": misfit} if misfit else {}
+    return attach_runs(steps, _runs(known)), known[0].prompt, {"logprobs_dropped": misfit} if misfit else {}
 
 
-def attach(steps: Sequence[Step], generations: Sequence[Generation]) -> list[Step]:
-    """Put proven ids into the steps. Where a call begins in them is not known without a tokenizer."""
-    attached = []
-    following: list[Generation | None] = [*generations[1:], None]
-    for step, mine, after in zip(steps, generations, following, strict=True):
-        back = after.prompt[len(mine.prompt) + len(mine.sampled) :] if after is not None else None
-        attached.append(
-            step.model_copy(
-                update={
-                    "reasoning": Segment(text=step.reasoning.text, token_ids=mine.sampled, logprobs=mine.logprobs),
-                    "observation": step.observation.model_copy(update={"token_ids": back}),
-                    "boundary": "unknown" if step.calls else "exact",
-                }
-            )
-        )
-    return attached
+def _runs(generations: Sequence[Generation]) -> list[MaskedRun]:
+    """What was sampled, and what the next prompt adds to it. Nobody recorded what came back after the last one."""
+    backs: list[list[int] | None] = [
+        after.prompt[len(before.prompt) + len(before.sampled) :] for before, after in pairwise(generations)
+    ]
+    return [
+        MaskedRun(mine.sampled, mine.logprobs, back) for mine, back in zip(generations, [*backs, None], strict=True)
+    ]

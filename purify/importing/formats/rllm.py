@@ -13,27 +13,25 @@ policy revision, so that groups span them; for files of `rllm eval`, which have 
 
 Field names: rllm-org/rllm, rllm/types.py and rllm/agents/agent.py (`Episode`, `Trajectory`, `Step`, two generations),
 rllm/utils/episode_logger.py, rllm/eval/episode_store.py, rllm/engine/rollout/rollout_engine.py (`ModelOutput`),
-rllm/agents/tool_agent.py, rllm/workflows/workflow.py (`TerminationReason`).
+rllm/agents/tool_agent.py, rllm/engine/agent_sdk_engine.py (ids), rllm/workflows/workflow.py (`TerminationReason`).
 
     purify import logs/episodes/ -o rollouts/ --format rllm
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from pydantic import ValidationError
-
-from purify.errors import RejectedRecordError, first_problem
 from purify.importing.base import Record, RecordContext
-from purify.importing.checks import as_list, as_object, json_text, leftover, wrong
+from purify.importing.checks import as_list, as_object, json_text, leftover
 from purify.importing.formats.responses_ids import with_ids
 from purify.importing.formats.rllm_steps import read_generations, read_steps
 from purify.importing.formats.rollout_turns import telling
-from purify.importing.record_fields import reward_value
+from purify.importing.record_fields import optional_reward, reward_value
 from purify.importing.turns import build_steps, tool_states
 from purify_schemas import Reward, Source, Trajectory
 from purify_schemas.names import FinishReason
@@ -63,10 +61,7 @@ class RLLM:
         listed = as_list(record.get("trajectories"), "trajectories")
         trajectories = [as_object(one, f"trajectories[{i}]") for i, one in enumerate(listed)]
         names = Counter(str(one.get("name")) for one in trajectories)
-        try:
-            rows = [_row(record, trajectories, index, names, context) for index in range(len(trajectories))]
-        except ValidationError as error:
-            raise RejectedRecordError(first_problem(error)) from None
+        rows = [_row(record, trajectories, index, names, context) for index in range(len(trajectories))]
         return [row for row in rows if row is not None]
 
 
@@ -106,7 +101,7 @@ def _row(
         steps=steps,
         answer=_text_of(artifacts, "answer"),
         reference=reference,
-        reward=_reward(one.get("reward"), f"{path}.reward"),
+        reward=optional_reward(one.get("reward"), f"{path}.reward"),
         rewards=_parts(record, one),
         finish_reason=_finish(record.get("termination_reason")),
         extra=json_text(_extra(record, one, index, len(trajectories), read.unread) | notes, path),
@@ -114,12 +109,19 @@ def _row(
 
 
 def _identity(record: Record) -> tuple[str | None, int | None]:
-    """Task and rollout number: an episode's id is `task:rollout`, or says nothing about them."""
+    """Task and rollout number: an episode's id is `task:rollout`, or says nothing about the second.
+
+    The SDK engine adds the attempt, `task:rollout:attempt`. As a task's id may hold colons and numbers itself, that is
+    read only where the task tells its id too.
+    """
     name = record.get("id", record.get("episode_id"))
-    if isinstance(name, str) and ":" in name:
-        task, number = name.split(":")[:2]
-        return task or None, int(number) if number.isdecimal() and len(number) < 9 else None
     task_id = _text_of(record.get("task"), "id") or _text_of(record.get("task"), "task_id")
+    if isinstance(name, str) and ":" in name:
+        if task_id and (found := re.fullmatch(rf"{re.escape(task_id)}:(\d{{1,8}})(?::\d+)?", name)):
+            return task_id, int(found[1])
+        if found := re.fullmatch(r"(.+):(\d{1,8})", name, re.DOTALL):
+            return found[1], int(found[2])
+        return task_id or name, None
     hashed = record.get("task_hash")
     return task_id or (hashed if isinstance(hashed, str) else None), None
 
@@ -153,14 +155,6 @@ def _extra(record: Record, one: Mapping[str, Any], index: int, of: int, unread: 
     mine = telling({**leftover(one, {"steps", "reward", "task", *(["signals"] if plain else [])}), **task})
     placed = {"index": index, "of": of} if of > 1 else {}
     return telling({**leftover(record, read), "trajectory": {**mine, **placed}, "steps_without_a_turn": unread})
-
-
-def _reward(value: object, path: str) -> float | None:
-    if value is None:
-        return None
-    if (read := reward_value(value)) is None:
-        raise wrong(path, value, "a finite float32 or null")
-    return read
 
 
 def _finish(reason: object) -> FinishReason:

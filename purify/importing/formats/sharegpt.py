@@ -11,7 +11,7 @@ stays one message, and each call is judged by its own part. Thinking includes it
 Field names: LLaMA-Factory's data/README.md and src/llamafactory/v1/plugins/data_plugins/converter.py;
 agent-data-protocol's `*_sft.json`.
 
-    purify import glaive_toolcall_en_demo.json raw/ --format sharegpt
+    purify import glaive_toolcall_en_demo.json -o raw/ --format sharegpt
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from purify.chat.call_text import OPEN
 from purify.errors import RejectedRecordError
 from purify.importing.base import Record, RecordContext
 from purify.importing.checks import as_list, as_object, string
+from purify.importing.formats.pretokenized import told_by_tokens
 from purify.importing.formats.sharegpt_turns import (
     ASSISTANT_TAGS,
     read_parts_reply,
@@ -30,8 +31,9 @@ from purify.importing.formats.sharegpt_turns import (
     read_turn,
 )
 from purify.importing.record_fields import record_fields, system_prompt
-from purify.importing.turns import Turn, build_steps, tool_states
+from purify.importing.turns import Turn, build_steps, plain_steps, tool_states
 from purify_schemas import Message, Trajectory
+from purify_schemas.carried import OWN_COLUMNS, exported_as
 
 CONVERSATION = ("conversations", "conversation", "messages")
 
@@ -46,7 +48,7 @@ class ShareGPT:
     default_rules = "tool"
 
     def recognise(self, record: Record) -> str | None:
-        key = _key(record)
+        key = _key(record) if told_by_tokens(record) is None else None
         items = record.get(key) if key is not None else None
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             return None
@@ -64,11 +66,12 @@ class ShareGPT:
         if key is None:
             raise RejectedRecordError(f"no conversation: none of {', '.join(CONVERSATION)}")
         items = [as_object(item, f"{key}[{index}]") for index, item in enumerate(as_list(record[key], key))]
-        used = {key}
+        ours = exported_as(record) is not None
+        used = {key, *OWN_COLUMNS} if ours else {key}
         prompt = system_prompt(record, items, used)
         turns = _turns(items, key, prompt)
         fields = record_fields(record, used=used, format_name=self.name)
-        steps = build_steps(turns, context)
+        steps = plain_steps(turns) if ours else build_steps(turns, context)
         return [
             context.trajectory(record=record, messages=prompt, steps=steps, tool_states=tool_states(steps), **fields)
         ]

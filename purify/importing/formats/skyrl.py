@@ -18,10 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
 from purify.digests import digest
-from purify.errors import RejectedRecordError, first_problem
 from purify.importing.base import Record, RecordContext
 from purify.importing.checks import json_text, leftover, number, optional_string, string
 from purify.importing.formats.text_records import text_trajectory
@@ -59,25 +56,22 @@ class SkyRL:
         if isinstance(finish, str) and finish in _FINISH:
             taken.add("stop_reason")
             fields["finish_reason"] = _FINISH[finish]
-        try:
-            return [
-                text_trajectory(
-                    record,
-                    context,
-                    asked,
-                    said,
-                    source=Source(framework="SkyRL", format=self.name),
-                    task_id=digest(optional_string(record, "data_source", "record"), asked),
-                    lossy=self.lossy,
-                    extra=leftover(record, taken),
-                    states=_STATES.get(environment or "", {}),
-                    reference=_reference(record.get("env_extras")),
-                    reward=reward,
-                    **fields,
-                )
-            ]
-        except ValidationError as error:
-            raise RejectedRecordError(first_problem(error)) from None
+        return [
+            text_trajectory(
+                record,
+                context,
+                asked,
+                said,
+                source=Source(framework="SkyRL", format=self.name),
+                task_id=digest(optional_string(record, "data_source", "record"), asked),
+                lossy=self.lossy,
+                extra=leftover(record, taken),
+                states=_STATES.get(environment or "", {}),
+                reference=_reference(record.get("env_extras")),
+                reward=reward,
+                **fields,
+            )
+        ]
 
 
 def _reward(score: object) -> float | None:

@@ -20,14 +20,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
-from purify.errors import RejectedRecordError, first_problem
+from purify.errors import RejectedRecordError
 from purify.importing.base import Record, RecordContext
-from purify.importing.checks import as_list, as_object, json_text, leftover, number, optional_string, string, wrong
+from purify.importing.checks import (
+    as_list,
+    as_object,
+    json_text,
+    leftover,
+    number,
+    optional_string,
+    string,
+    token_ids,
+    wrong,
+)
 from purify.importing.formats.openai_turns import read_message
 from purify.importing.formats.text_records import chosen_template
-from purify.importing.masked import MaskedRun, attach_runs, masked_steps, token_ids
+from purify.importing.masked import MaskedRun, attach_runs, masked_steps
 from purify.importing.record_fields import reward_value, tool_definitions
 from purify.importing.templates import TemplateName, cut_output, cut_prompt
 from purify.importing.text_turns import read_texts
@@ -54,10 +62,7 @@ class Slime:
         return "has a sample with tokens, response, response_length, status"
 
     def read(self, record: Record, context: RecordContext) -> list[Trajectory]:
-        try:
-            return [_row(record, as_object(record.get("sample"), "sample"), context)]
-        except ValidationError as error:
-            raise RejectedRecordError(first_problem(error)) from None
+        return [_row(record, as_object(record.get("sample"), "sample"), context)]
 
 
 def _row(record: Record, sample: Mapping[str, Any], context: RecordContext) -> Trajectory:
@@ -77,7 +82,6 @@ def _row(record: Record, sample: Mapping[str, Any], context: RecordContext) -> T
     if finish is not None and status != "failed":
         del extra["status"]
     reward, parts = _reward(extra)
-    metadata = sample.get("metadata")
     group, index = _index(extra, "group_index"), _index(extra, "index")
     # Samples that one rollout was split into say so by an id of their own, and may share their index.
     split = sample.get("rollout_id") is not None
@@ -88,7 +92,7 @@ def _row(record: Record, sample: Mapping[str, Any], context: RecordContext) -> T
         task_id=None if group is None else str(group),
         sample_index=None if split else index,
         tool_states=tool_states(steps),
-        tools=tool_definitions(metadata.get("tools")) if isinstance(metadata, Mapping) else None,
+        tools=_tools(sample.get("metadata")),
         prompt_token_ids=prompt_ids if problem is None else None,
         steps=steps,
         reference=_reference(extra),
@@ -153,6 +157,13 @@ def _reward(extra: dict[str, Any]) -> tuple[float | None, list[Reward]]:
         del extra["reward"]
     named = (parts[key] for key in ("reward", "score") if parts.get(key) is not None)
     return next(named, None), known
+
+
+def _tools(metadata: object) -> str | None:
+    """Tool definitions, where the metadata, which is the user's own, has a list that can be of them. It stays there."""
+    tools = metadata.get("tools") if isinstance(metadata, Mapping) else None
+    listed = isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools)
+    return tool_definitions(tools) if listed else None
 
 
 def _reference(extra: dict[str, Any]) -> str | None:

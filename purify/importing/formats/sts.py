@@ -14,25 +14,31 @@ Field names: huggingface.co/docs/hub/session-traces-format.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from purify.chat.made_ids import without_made
-from purify.errors import RejectedRecordError
+from purify.errors import RejectedRecordError, first_problem
 from purify.importing.base import Record, RecordContext
 from purify.importing.checks import as_list, as_object, identifier, json_text, leftover, optional_string, string
 from purify.importing.formats.openai_turns import read_reply
+from purify.importing.formats.rollout_turns import with_extra
 from purify.importing.record_fields import record_fields
 from purify.importing.sessions import is_header
 from purify.importing.turns import Reply, Turn, build_steps, tool_states
 from purify_schemas import Call, Message, Observation, Segment, Step, Trajectory
-from purify_schemas.carried import CARRIED
+from purify_schemas.carried import CARRIED, Carried, carried_by
 
 ROLES = ("user", "assistant", "system", "tool")
 
 _HEADER = frozenset({"type", "harness", CARRIED})
+_OURS = frozenset({"name", "metadata"})
+_METADATA = frozenset({"tools", "not_sampled", "edits"})
 _TURN = ("role", "content", "reasoningContent", "toolCalls", "toolCallId")
 _CALL = ("id", "function", "type")
+_LINE = ("type", "message")
 
 
 class Sts:
@@ -51,17 +57,26 @@ class Sts:
         lines = as_list(record.get("lines"), "lines")
         if not lines or not is_header(header := as_object(lines[0], "line 1")):
             raise RejectedRecordError("line 1 is no session header with a harness")
-        told = _json_member(header, CARRIED)
+        member = _json_member(header, CARRIED)
+        try:
+            told = carried_by({CARRIED: member})
+        except ValidationError as error:
+            reason = f"{first_problem(error)}; remove this member if the header was changed"
+            raise RejectedRecordError(f"line 1.{CARRIED}: {reason}") from None
         metadata = {} if told is None else _json_member(header, "metadata") or {}
-        prompt, turns = _conversation(lines[1:], as_list(metadata.get("not_sampled") or [], "line 1.not_sampled"))
+        prompt, turns = _conversation(lines[1:], told)
         if not turns:
             raise RejectedRecordError("no message has the role assistant")
         steps = build_steps(turns, context) if told is None else [_plain(turn) for turn in turns]
         fields = _fields(header, metadata, _model(lines[1:]), ours=told is not None)
+        record = {
+            CARRIED: member,
+            "messages": [line["message"] for line in lines[1:]],
+            "trajectory_id": header.get("id"),
+            "task_id": metadata.get("task_id"),
+        }
         return [
-            context.trajectory(
-                record={CARRIED: told}, messages=prompt, steps=steps, tool_states=tool_states(steps), **fields
-            )
+            context.trajectory(record=record, messages=prompt, steps=steps, tool_states=tool_states(steps), **fields)
         ]
 
 
@@ -76,8 +91,10 @@ def _json_member(header: Mapping[str, Any], name: str) -> dict[str, Any] | None:
         raise RejectedRecordError(f"line 1.{name} is not JSON; remove it if the header was changed") from None
 
 
-def _conversation(lines: list[Any], not_sampled: Sequence[Any]) -> tuple[list[Message], list[Turn]]:
-    """The prompt, and the turns with what came back. `not_sampled` are the positions of assistants of others."""
+def _conversation(lines: list[Any], told: Carried | None) -> tuple[list[Message], list[Turn]]:
+    """The prompt, and the turns with what came back."""
+    not_sampled = () if told is None else told.not_sampled
+    real = () if told is None else {call.id for calls in told.calls for call in calls if call.id is not None}
     prompt: list[Message] = []
     turns: list[Turn] = []
     for position, item in enumerate(lines):
@@ -93,11 +110,21 @@ def _conversation(lines: list[Any], not_sampled: Sequence[Any]) -> tuple[list[Me
         string(message, "content", path)
         if role == "assistant" and position not in not_sampled:
             turns.append(_turn(message, path))
-        elif turns:
-            turns[-1].replies.append(_reply(message, path))
+            turns[-1].extra = _with_line(turns[-1].extra, line, here)
+            continue
+        reply = _reply(message, path, real)
+        reply.message = reply.message.model_copy(update={"extra": _with_line(reply.message.extra, line, here)})
+        if turns:
+            turns[-1].replies.append(reply)
         else:
-            prompt.append(_reply(message, path).message)
+            prompt.append(reply.message)
     return prompt, turns
+
+
+def _with_line(extra: str | None, line: Mapping[str, Any], path: str) -> str | None:
+    """What a line tells beside its message, as a member `line`: both may have a `timestamp`."""
+    told = leftover(line, _LINE)
+    return with_extra(extra, {"line": told}, path) if told else extra
 
 
 def _turn(message: Mapping[str, Any], path: str) -> Turn:
@@ -119,9 +146,12 @@ def _turn(message: Mapping[str, Any], path: str) -> Turn:
     )
 
 
-def _reply(message: Mapping[str, Any], path: str) -> Reply:
-    """A message that the policy did not sample. Calls in one get the names that OpenAI gives them."""
-    call_id = without_made(identifier(message, "toolCallId", path))
+def _reply(message: Mapping[str, Any], path: str, real: Collection[str]) -> Reply:
+    """A message that the policy did not sample. Calls in one get the names that OpenAI gives them.
+
+    `real` are the ids of calls that are none of those made by export.
+    """
+    call_id = without_made(identifier(message, "toolCallId", path), real)
     shown = {"role": message["role"], "content": message["content"], "tool_call_id": call_id}
     if calls := message.get("toolCalls"):
         shown["tool_calls"] = [
@@ -135,17 +165,23 @@ def _reply(message: Mapping[str, Any], path: str) -> Reply:
 def _plain(turn: Turn) -> Step:
     """A step of our own session; its calls are put back by `Carried.onto`."""
     messages = [reply.message for reply in turn.replies]
+    added = leftover(json.loads(turn.extra or "{}"), {"model"})
     return Step(
         reasoning=Segment(text=turn.reasoning),
         thinking_chars=turn.thinking_chars,
         observation=Observation(messages=messages),
+        extra=json_text(added, "the turn"),
     )
 
 
 def _fields(header: Mapping[str, Any], metadata: Mapping[str, Any], model: str | None, *, ours: bool) -> dict[str, Any]:
     """Everything about the row that its messages do not say."""
     rest = {"id": header["id"]} if "id" in header else {}
-    fields = record_fields(metadata if ours else header, used={*_HEADER, "id"}, format_name="sts")
+    used = {*_HEADER, "id"}
+    if ours:
+        rest = leftover(header, used | _OURS)
+        used |= _METADATA
+    fields = record_fields(metadata if ours else header, used=used, format_name="sts")
     fields["source"] = fields["source"].model_copy(
         update={"framework": header["harness"], "model": model or fields["source"].model}
     )

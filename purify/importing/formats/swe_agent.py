@@ -24,9 +24,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from pydantic import ValidationError
-
-from purify.errors import RejectedRecordError, first_problem
+from purify.errors import RejectedRecordError
 from purify.importing.base import Record, RecordContext
 from purify.importing.checks import as_list, as_object, json_text, leftover, number
 from purify.importing.formats.swe_agent_turns import read_turns
@@ -72,28 +70,25 @@ class SWEAgent:
         rest = {**leftover(record, ("trajectory", "history", "info")), **unread}
         if noted := leftover(info, ("submission",)):
             rest["info"] = noted
-        try:
-            steps = build_steps(turns, context)
-            row = context.trajectory(
-                record=record,
-                messages=prompt,
-                source=Source(
-                    framework="SWE-agent",
-                    format=self.name,
-                    model=model["name"] if isinstance(model.get("name"), str) else None,
-                    temperature=number(sampling.pop("temperature", None)),
-                    sampling=json_text(sampling, "replay_config"),
-                ),
-                task_id=_task(config, context.file),
-                sample_index=None,
-                tool_states=tool_states(steps, "external"),
-                steps=steps,
-                answer=submission if isinstance(submission, str) else json_text(submission, "info.submission"),
-                finish_reason=_finish(info.get("exit_status")),
-                extra=json_text(rest, "the record"),
-            )
-        except ValidationError as error:
-            raise RejectedRecordError(first_problem(error)) from None
+        steps = build_steps(turns, context)
+        row = context.trajectory(
+            record=record,
+            messages=prompt,
+            source=Source(
+                framework="SWE-agent",
+                format=self.name,
+                model=model["name"] if isinstance(model.get("name"), str) else None,
+                temperature=number(sampling.pop("temperature", None)),
+                sampling=json_text(sampling, "replay_config"),
+            ),
+            task_id=_task(config, context.file),
+            sample_index=None,
+            tool_states=tool_states(steps, "external"),
+            steps=steps,
+            answer=submission if isinstance(submission, str) else json_text(submission, "info.submission"),
+            finish_reason=_finish(info.get("exit_status")),
+            extra=json_text(rest, "the record"),
+        )
         return [row]
 
 

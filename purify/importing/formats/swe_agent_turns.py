@@ -45,17 +45,39 @@ def read_turns(history: Sequence[Any], trajectory: Sequence[Any]) -> tuple[list[
     if _is_harness_end(steps[-1]):
         unread["exit_step"] = leftover(steps.pop(), ("query",))
     turns: list[Turn] = []
-    for index, step in enumerate(steps):
+    places = _places(steps, [one.message for one in said])
+    for index, (step, following) in enumerate(zip(steps, [*steps[1:], {}], strict=False)):
         path = f"trajectory[{index}]"
-        place = next((place for place, one in enumerate(said) if _same(one.message, step)), None)
-        if place is not None:
-            unread.setdefault("history", []).extend(one.message for one in said[:place])
-            matched, said = said[place], said[place + 1 :]
-        else:
-            matched = _complained(step, steps[index + 1] if index + 1 < len(steps) else {}, path)
+        matched = said[places[index]] if index in places else _complained(step, following, path)
         turns.append(_turn(step, matched, path, commands, _other_messages(step.get("query"), history, path)))
-    unread.setdefault("history", []).extend(one.message for one in said)
+    unread["history"] = [one.message for place, one in enumerate(said) if place not in places.values()]
     return prompt, turns, {key: value for key, value in unread.items() if value}
+
+
+def _places(steps: Sequence[Mapping[str, Any]], said: Sequence[Mapping[str, Any]]) -> dict[int, int]:
+    """Which message each step is: the longest common subsequence of both lists.
+
+    Of equal steps the last is taken: where a turn was asked for again, the history holds the one that was kept.
+    """
+    places: dict[int, int] = {}
+    left, right = len(steps), len(said)
+    while left and right and _same(said[right - 1], steps[left - 1]):
+        left, right = left - 1, right - 1
+        places[left] = right
+    longest = [[0] * (right + 1) for _ in range(left + 1)]
+    same = [[_same(one, step) for one in said[:right]] for step in steps[:left]]
+    for i in range(left):
+        for j in range(right):
+            longest[i + 1][j + 1] = longest[i][j] + 1 if same[i][j] else max(longest[i][j + 1], longest[i + 1][j])
+    while left and right:
+        if same[left - 1][right - 1]:
+            left, right = left - 1, right - 1
+            places[left] = right
+        elif longest[left][right - 1] >= longest[left - 1][right]:
+            right -= 1
+        else:
+            left -= 1
+    return places
 
 
 def _read_history(history: Sequence[Any]) -> tuple[list[Message], list[_Said]]:

@@ -12,9 +12,8 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
-from pydantic import ValidationError
 
-from purify.errors import RejectedRecordError, first_problem
+from purify.errors import RejectedRecordError
 from purify.failures import load_rules
 from purify.importing.base import Record, RecordContext
 from purify.importing.checks import json_text, wrong
@@ -54,10 +53,7 @@ class TaggedText:
             raise RejectedRecordError(f"none of the presets {', '.join(built_in())} fits; name one with --preset")
         if context.config.rules is None:
             context = replace(context, rules=load_rules(preset.rules))
-        try:
-            return _read(record, context, preset)
-        except ValidationError as error:
-            raise RejectedRecordError(first_problem(error)) from None
+        return _read(record, context, preset)
 
 
 def _recognised(record: Record) -> tuple[Preset, list[str]] | None:

@@ -6,13 +6,13 @@ them, and whole completions in which the environment's output is fenced between 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from purify.errors import RejectedRecordError
 from purify.failures.rules import Outcome
 from purify.importing.checks import as_object, json_text, leftover, optional_string, wrong
+from purify.importing.enclosed import enclosed
 from purify.importing.presets import Fence, Kind, Preset, Tool
 from purify.importing.turns import Reply, Result, Turn
 from purify.json_text import dump_json
@@ -112,15 +112,16 @@ def _unfenced(block: Block, fence: Fence | None) -> Iterator[Block]:
     if block.kind != "model" or block.text is None or fence is None:
         yield block
         return
-    pattern = rf"\n?{re.escape(fence.open)}(.*?){re.escape(fence.close)}\n?"
-    start = 0
-    for match in re.finditer(pattern, block.text, re.DOTALL):
-        if before := block.text[start : match.start()]:
+    text, start = block.text, 0
+    for opened, closed, said in enclosed(text, fence.open, fence.close):
+        begins = opened - text.startswith("\n", opened - 1) if opened > start else opened
+        ends = closed + (text.startswith("\n", closed) and not text.startswith(fence.open, closed))
+        if before := text[start:begins]:
             yield Block("model", before)
-        regular = match.group() == f"\n{fence.open}{match.group(1)}{fence.close}\n"
-        yield Block("result", match.group(1), None if regular else {"fenced": match.group()})
-        start = match.end()
-    if rest := block.text[start:]:
+        regular = text[begins:ends] == f"\n{fence.open}{said}{fence.close}\n"
+        yield Block("result", said, None if regular else {"fenced": text[begins:ends]})
+        start = ends
+    if rest := text[start:]:
         yield Block("model", rest)
 
 
@@ -131,11 +132,11 @@ def _parse(text: str, preset: Preset) -> Turn:
     for tool in preset.tools:
         if tool.open is None or tool.close is None or tool.open not in text:
             continue
-        found = list(re.finditer(f"{re.escape(tool.open)}(.*?){re.escape(tool.close)}", text, re.DOTALL))
+        found = list(enclosed(text, tool.open, tool.close))
         run = found if tool.take == "all" else found[-1:]
-        code = "\n".join(match.group(1).strip() if tool.strip else match.group(1) for match in run)
+        code = "\n".join(said.strip() if tool.strip else said for _, _, said in run)
         if code:
-            start = run[0].start()
+            start = run[0][0]
             return Turn(reasoning=text[:start], action=text[start:], calls=[_call(tool, code)])
         if preset.unparsed:
             start = text.index(tool.open)

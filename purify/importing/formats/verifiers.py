@@ -16,13 +16,11 @@ verifiers/types.py and verifiers/utils/save_utils.py of 0.2, verifiers/utils/eva
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
-from pydantic import ValidationError
-
-from purify.errors import RejectedRecordError, first_problem
 from purify.importing.base import Record, RecordContext
 from purify.importing.checks import as_list, as_object
-from purify.importing.formats.verifiers_results import is_result, read_result
+from purify.importing.formats.verifiers_results import METADATA, is_result, metadata_beside, read_result
 from purify.importing.formats.verifiers_traces import read_traces
 from purify_schemas import Trajectory
 
@@ -44,13 +42,14 @@ class Verifiers:
         return "verifiers trace: task, agent and nodes" if record.keys() >= {"nodes", "agent"} else None
 
     def read(self, record: Record, context: RecordContext) -> list[Trajectory]:
-        try:
-            if "traces" in record:
-                traces = as_list(record["traces"], "traces")
-                whole = [as_object(trace, f"traces[{i}]") for i, trace in enumerate(traces)]
-                return read_traces(record, whole, "traces[{}]", context)
-            if "nodes" in record:
-                return read_traces(record, [dict(record)], "the trace", context)
-            return [read_result(record, context)]
-        except ValidationError as error:
-            raise RejectedRecordError(first_problem(error)) from None
+        if "traces" in record:
+            traces = as_list(record["traces"], "traces")
+            whole = [as_object(trace, f"traces[{i}]") for i, trace in enumerate(traces)]
+            return read_traces(record, whole, "traces[{}]", context)
+        if "nodes" in record:
+            return read_traces(record, [dict(record)], "the trace", context)
+        return [read_result(record, context)]
+
+    def beside(self, path: Path) -> list[str]:
+        """The run's `metadata.json`, which results are read with."""
+        return [METADATA] if path.name != METADATA and metadata_beside(path) else []

@@ -19,11 +19,12 @@ from purify.importing.base import Record, RecordContext
 from purify.importing.checks import as_list, as_object, json_text, leftover, number, wrong
 from purify.importing.formats.responses_ids import read_generation, with_ids
 from purify.importing.formats.rollout_turns import read_chat, read_messages, telling
-from purify.importing.record_fields import reward_value, tool_definitions
+from purify.importing.record_fields import optional_reward, reward_value, tool_definitions
 from purify.importing.turns import Turn, build_steps, tool_states
 from purify_schemas import Message, Reward, Source, Step, Trajectory
 from purify_schemas.names import FinishReason
 
+METADATA = "metadata.json"
 _KEYS = frozenset({"prompt", "completion", "reward", "example_id"})
 _TOKENS = ("prompt_ids", "completion_ids", "completion_logprobs")
 
@@ -67,7 +68,7 @@ def read_result(record: Record, context: RecordContext) -> Trajectory:
         prompt_token_ids=ids,
         steps=steps,
         reference=answer if isinstance(answer, str) and answer else None,
-        reward=_reward(record["reward"]),
+        reward=optional_reward(record["reward"], "reward"),
         rewards=[Reward(name=name, value=value) for name, value in metrics.items()],
         finish_reason=_finish(record),
         extra=json_text(extra | notes, "the record"),
@@ -134,10 +135,15 @@ def _metrics(record: Record) -> tuple[dict[str, float], dict[str, Any]]:
 
 
 def _run(context: RecordContext) -> Mapping[str, Any]:
-    """The `metadata.json` of the run, which `vf-eval` writes beside its results; empty where there is none."""
+    """What the run's metadata says; empty where there is none."""
     if context.root is None:
         return {}
-    path = (context.root / context.file).parent / "metadata.json"
+    return metadata_beside(context.root / context.file)
+
+
+def metadata_beside(results: Path) -> Mapping[str, Any]:
+    """What the run's metadata beside the file of results says; empty where there is none of `vf-eval`'s."""
+    path = results.parent / METADATA
     return _metadata(path, path.stat().st_mtime_ns) if path.is_file() else {}
 
 
@@ -170,14 +176,6 @@ def _task(record: Record, run: Mapping[str, Any]) -> str:
         raise wrong("example_id", example, "a number or a string")
     env = name if isinstance(name, str) and name else run.get("env_id")
     return f"{env}/{example}" if isinstance(env, str) and env else str(example)
-
-
-def _reward(value: object) -> float | None:
-    if value is None:
-        return None
-    if (read := reward_value(value)) is None:
-        raise wrong("reward", value, "a finite float32 or null")
-    return read
 
 
 def _finish(record: Record) -> FinishReason:

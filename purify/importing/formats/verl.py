@@ -18,10 +18,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import ValidationError
-
 from purify.digests import digest
-from purify.errors import RejectedRecordError, first_problem
 from purify.importing.base import Record, RecordContext
 from purify.importing.checks import json_text, leftover, number, string
 from purify.importing.formats.text_records import reward_parts, text_trajectory
@@ -51,26 +48,23 @@ class Verl:
         taken = {"input", "output", "gts"} | {part.name for part in parts}
         taken |= {key for key, value in (("score", reward), ("step", round_)) if value is not None}
         taken |= {"pred"} if isinstance(answer, str) else set()
-        try:
-            return [
-                text_trajectory(
-                    record,
-                    context,
-                    asked,
-                    said,
-                    source=Source(framework="verl", format=self.name, round=round_),
-                    # The prompt is all that names the task. A user simulator's prompts are equal too.
-                    task_id=digest(asked, _text(record.get("gts"))),
-                    lossy=self.lossy,
-                    extra=leftover(record, taken),
-                    answer=answer if isinstance(answer, str) else None,
-                    reference=_text(record.get("gts")),
-                    reward=reward,
-                    rewards=parts,
-                )
-            ]
-        except ValidationError as error:
-            raise RejectedRecordError(first_problem(error)) from None
+        return [
+            text_trajectory(
+                record,
+                context,
+                asked,
+                said,
+                source=Source(framework="verl", format=self.name, round=round_),
+                # The prompt is all that names the task. A user simulator's prompts are equal too.
+                task_id=digest(asked, _text(record.get("gts"))),
+                lossy=self.lossy,
+                extra=leftover(record, taken),
+                answer=answer if isinstance(answer, str) else None,
+                reference=_text(record.get("gts")),
+                reward=reward,
+                rewards=parts,
+            )
+        ]
 
 
 def _text(value: Any) -> str | None:

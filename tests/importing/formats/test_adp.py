@@ -23,10 +23,9 @@ from purify_schemas import (
     Step,
     ToolState,
     Trajectory,
-    from_table,
-    to_table,
 )
-from tests.importing.damage import damaged, put
+from tests.importing.damage import damaged, outcome, put
+from tests.importing.hostile import survives
 from tests.support import dump
 
 CONTEXT = RecordContext("sample_std.json", 0, Rules.load("adp"))
@@ -105,7 +104,7 @@ def test_actions_and_observations() -> None:
             extra='{"description":"I am done."}',
         ),
     ]
-    assert got.tool_state == [ToolState(name="bash", state="external"), ToolState(name="open", state="unknown")]
+    assert got.tool_state == [ToolState(name="bash", state="external"), ToolState(name="open", state="external")]
     assert (got.task_id, got.answer, got.finish_reason, got.reward) == ("t1", "220", "stop", 1.0)
     assert (got.source.framework, got.source.model) == ("agent-data-protocol", "llama")
     assert json.loads(got.extra or "") == {"exit_status": "done", "schema_version": "1.2.0"}
@@ -147,6 +146,40 @@ def test_arguments(kwargs: Any, arguments: str, kept: bool) -> None:
     (step,) = read(api("f", kwargs), text("x")).steps
     assert step.calls == [Call(name="f", arguments=arguments, **OK)]
     assert step.extra == (json.dumps({"kwargs": kwargs}, separators=(",", ":")) if kept else None)
+
+
+def test_what_acts_on_files_and_the_editor_is_external() -> None:
+    names = ["edit", "create", "open", "goto", "scroll_up", "scroll_down", "submit", "find_file", "search_dir", "click"]
+    got = read(*(api(name, {}) for name in names))
+    assert [state.name for state in got.tool_state if state.state != "external"] == ["click"]
+
+
+def test_arguments_that_are_no_text_are_a_rejection(tmp_path: Path) -> None:
+    lines = [record(api("f", "{'a': '\\ud800'}"), text("x")), record(api("f", "{'a': 1}"), text("x"), id="t2")]
+    (tmp_path / "std.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    dataset = import_dump(tmp_path / "std.jsonl", tmp_path / "raw").dataset
+    assert [row.task_id for row in dataset] == ["t2"]
+    (entry,) = map(json.loads, (tmp_path / "raw/rejected/rejected.jsonl").read_text().splitlines())
+    assert entry["reason"] == "a string holds half a surrogate pair, which is not text; write U+FFFD instead"
+    assert (entry["row"], json.loads(entry["record"])) == (0, lines[0])
+    assert dataset.manifest.counts["calls"] == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ("<solution> 1 </solution> <solution>2</solution>", "1"),
+        ("<solution> 1", "<solution> 1"),
+        ("</solution><solution><solution>3</solution>", "<solution>3"),
+    ],
+)
+def test_the_solution_is_the_first_that_is_closed(said: str, answer: str) -> None:
+    assert read(says(said)).answer == answer
+
+
+@pytest.mark.parametrize("piece", ["<solution>", "</solution>", "<finish>", "</finish>", "</finish> "])
+def test_a_solution_is_found_in_linear_time(piece: str) -> None:
+    assert survives(lambda said: read(says(said)), piece)
 
 
 def test_other_observations() -> None:
@@ -223,12 +256,7 @@ BASE = record(
 @settings(deadline=None)
 @given(st.data())
 def test_a_damaged_record_is_read_or_rejected(data: st.DataObject) -> None:
-    try:
-        rows = AgentDataProtocol().read(damaged(BASE, data), CONTEXT)
-    except RejectedRecordError as error:
-        assert str(error)
-    else:
-        assert list(from_table(to_table(rows))) == rows
+    outcome(AgentDataProtocol(), damaged(BASE, data), CONTEXT)
 
 
 # Real samples.

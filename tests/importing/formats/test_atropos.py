@@ -15,7 +15,7 @@ from purify.importing.base import RecordContext
 from purify.importing.formats.atropos import Atropos
 from purify.importing.formats.openai_messages import OpenAIMessages
 from purify_schemas import Call, Message, Observation, Segment, Step, Trajectory, from_table, to_table
-from tests.importing.damage import damaged, put
+from tests.importing.damage import damaged, outcome, put
 
 RULES = Rules.load("tool")
 CALL = '<tool_call>\n{"name": "python", "arguments": {"code": "1/0"}}\n</tool_call>'
@@ -106,6 +106,14 @@ def test_each_sample_of_a_group_is_a_trajectory() -> None:
     assert list(from_table(to_table([first, second]))) == [first, second]
 
 
+def test_two_groups_of_one_prompt_have_ids_of_their_own() -> None:
+    groups = [
+        Atropos().read(group(), RecordContext("g.jsonl", row, RULES, ImportConfig(task_by="prompt"))) for row in (0, 1)
+    ]
+    rows = [row for rows in groups for row in rows]
+    assert len({row.group_id for row in rows}) == 1 and len({row.trajectory_id for row in rows}) == 4
+
+
 def test_without_messages_the_runs_of_the_mask_are_the_turns() -> None:
     first, second = read(group(messages=None))
     assert [step.reasoning for step in first.steps] == [
@@ -127,6 +135,8 @@ def test_decoded_text_without_marks_is_kept_aside() -> None:
     first, _ = read(group(messages=["no marks", LLAMA3]))
     assert (first.messages, [step.reasoning.text for step in first.steps]) == ([], [None, None])
     assert json.loads(first.extra or "")["text"] == "no marks"
+    worded = "user\n1 + 1?\nassistant\n2"
+    assert json.loads(read(group(messages=[worded, LLAMA3]))[0].extra or "")["text"] == worded
     _, second = read(group(messages=["no marks", LLAMA3]), template="none")
     assert json.loads(second.extra or "")["text"] == LLAMA3
 
@@ -204,13 +214,7 @@ def test_records_of_other_formats_are_not_recognised() -> None:
 @settings(deadline=None)
 @given(st.data())
 def test_a_damaged_record_is_read_or_rejected(data: st.DataObject) -> None:
-    record = damaged(group(), data)
-    try:
-        rows = read(record)
-    except RejectedRecordError as error:
-        assert str(error)
-    else:
-        assert list(from_table(to_table(rows))) == rows
+    outcome(Atropos(), damaged(group(), data), RecordContext("groups.jsonl", 2, RULES))
 
 
 @settings(deadline=None)

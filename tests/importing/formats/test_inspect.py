@@ -18,7 +18,7 @@ from purify.importing.base import RecordContext
 from purify.importing.formats.inspect_archive import read_inspect_archive
 from purify.importing.formats.inspect_logs import InspectLog
 from purify_schemas import Call, Message, Observation, Reward, Segment, Step, ToolState, Trajectory
-from tests.importing.damage import damaged, put
+from tests.importing.damage import damaged, outcome, put
 from tests.support import dump
 
 CONTEXT = RecordContext("log.json", 0, Rules.load("inspect"))
@@ -212,14 +212,31 @@ def test_a_hosted_tools_call_inside_the_content_and_a_users_payload_for_calls_ar
     assert step.observation.messages == [Message(role="user", content="p", extra='{"tool_call_ids":["a"]}')]
 
 
-def test_demonstrations_of_the_input_stay_in_the_prompt_and_a_sample_may_have_no_turn() -> None:
-    (shown, broken) = read(
-        sample(asks("1?"), says("1", source="input"), asks("2?"), says("2")),
-        sample(asks(), error={"message": "no sandbox", "traceback": "..."}),
-    )
+def test_demonstrations_of_the_input_stay_in_the_prompt() -> None:
+    (shown,) = read(sample(asks("1?"), says("1", source="input"), asks("2?"), says("2")))
     assert [message.role for message in shown.messages] == ["user", "assistant", "user"]
     assert [step.reasoning.text for step in shown.steps] == ["2"]
-    assert (broken.steps, broken.finish_reason) == ([], "error")
+
+
+def test_a_sample_without_a_turn_is_no_row_and_kept_with_the_first() -> None:
+    broken = sample(asks(), error={"message": "no sandbox", "traceback": "..."})
+    first, second = read(broken, sample(asks(), says("1")), sample(asks(), says("2")))
+    assert json.loads(first.extra or "")["samples_without_a_turn"] == [broken]
+    assert "samples_without_a_turn" not in json.loads(second.extra or "")
+    assert first.trajectory_id == read(sample(asks(), says("0")), sample(asks(), says("1")))[1].trajectory_id
+    with pytest.raises(RejectedRecordError, match=r"^no turn of the model in 2 samples$"):
+        read(broken, broken)
+
+
+def test_what_a_log_lists_of_all_its_samples_stands_in_the_first_row() -> None:
+    record = log(*(sample(asks(), says("1"), id=n) for n in range(3)), dataset={"name": "d", "sample_ids": [0, 1, 2]})
+    record["reductions"] = [{"scorer": "match", "samples": [{"value": 1, "sample_id": n} for n in range(3)]}]
+    first, *others = (json.loads(row.extra or "")["log"] for row in InspectLog().read(record, CONTEXT))
+    assert first == {key: value for key, value in record.items() if key != "samples"}
+    assert len(others) == 2
+    for rest in others:
+        assert "reductions" not in rest
+        assert rest["eval"] == {**record["eval"], "dataset": {"name": "d"}}
 
 
 def test_events_give_tools_and_durations_and_are_kept_without_the_conversation() -> None:
@@ -335,12 +352,7 @@ BASE = log(
 @settings(deadline=None)
 @given(st.data())
 def test_a_damaged_record_is_read_or_rejected(data: st.DataObject) -> None:
-    try:
-        rows = InspectLog().read(damaged(BASE, data), CONTEXT)
-    except RejectedRecordError as error:
-        assert str(error)
-    else:
-        assert all(isinstance(row, Trajectory) for row in rows)
+    outcome(InspectLog(), damaged(BASE, data), CONTEXT)
 
 
 # Real logs.
@@ -349,14 +361,15 @@ def test_a_damaged_record_is_read_or_rejected(data: st.DataObject) -> None:
 def test_the_real_log_of_tool_errors() -> None:
     """It holds no turn of a model; with the turn that made the calls in front, every error is found."""
     record = json.loads(dump("inspect/log_tool_call_error.json").read_bytes())
-    (row,) = InspectLog().read(record, CONTEXT)
-    assert (row.steps, len(row.messages), row.sample_index) == ([], 11, 3)
+    with pytest.raises(RejectedRecordError, match=r"^no turn of the model in 1 samples$"):
+        InspectLog().read(record, CONTEXT)
 
     messages = record["samples"][0]["messages"]
     turn = says("", *(calls(message["tool_call_id"]) for message in messages))
     record["samples"][0]["messages"] = [turn, *messages]
     (row,) = InspectLog().read(record, CONTEXT)
     (step,) = row.steps
+    assert row.sample_index == 3
     assert [call.status for call in step.calls] == [
         "malformed", "timeout", "malformed", "error", "error", "error", "error", "error", "rejected", "error", "error",
     ]  # fmt: skip
@@ -394,6 +407,9 @@ def test_the_real_archive(archive: list[Trajectory]) -> None:
         *["submit rejected wrong_answer source:basic_agent"] * 10,
     ]
     assert sum(len(step.calls) for row in archive for step in row.steps) == 121
+    logs = [json.loads(row.extra or "")["log"] for row in archive]
+    assert ["reductions" in one for one in logs] == [True] + [False] * 14
+    assert ["sample_ids" in one["eval"]["dataset"] for one in logs] == [True] + [False] * 14
     names = [definition["function"]["name"] for definition in json.loads(archive[0].tools or "")]
     assert names == ["bash", "python", "submit"]
 
@@ -421,6 +437,21 @@ def test_a_written_archive_with_a_sample_that_is_not_readable(tmp_path: Path) ->
     reads = list(read_inspect_archive(broken))
     assert [read.row for read in reads if read.problem] == [1]
     assert (reads[1].problem or "").startswith("sample 19 of epoch 1 is not readable (")
+
+
+def test_an_archive_that_unpacks_to_far_more_than_it_is_is_not_read(tmp_path: Path) -> None:
+    import zipfile
+
+    source, bomb = dump("inspect/log.eval"), tmp_path / "bomb.eval"
+    with zipfile.ZipFile(source) as given, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as made:
+        for name in given.namelist():
+            swollen = name == "samples/19_epoch_1.json"
+            made.writestr(name, b'{"id":"' + b"A" * (20 * 2**20) + b'"}' if swollen else given.read(name))
+    (read,) = read_inspect_archive(bomb)
+    assert (read.record, read.raw) == (None, None)
+    assert (read.problem or "").startswith(
+        "this inspect archive is not read: samples/19_epoch_1.json in it unpacks to 20,971,529 bytes out of "
+    )
 
 
 def test_a_file_that_is_no_archive_is_one_unreadable_record(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from purify.failures import Rules
 from purify.importing import import_dump
 from purify.importing.base import RecordContext
 from purify.importing.formats.mini_swe_agent import MiniSWEAgent
+from purify.importing.formats.mini_swe_agent_turns import fenced
 from purify.importing.formats.openai_messages import OpenAIMessages
 from purify.importing.records import plan_units, read_segment
-from purify_schemas import Call, Message, Observation, Segment, Step, ToolState, Trajectory, from_table, to_table
-from tests.importing.damage import damaged, put
+from purify_schemas import Call, Message, Observation, Segment, Step, ToolState, Trajectory
+from tests.importing.damage import damaged, outcome, put
+from tests.importing.hostile import survives
 from tests.support import dump
 
 CONTEXT = RecordContext("runs/django-1/django-1.traj.json", 0, Rules.load("swe-agent"))
@@ -217,10 +220,30 @@ def test_a_bare_list_of_messages_is_one_record(tmp_path: Path) -> None:
     path.write_text(json.dumps(messages))
     (row,) = import_dump(path, tmp_path / "raw").dataset
     assert (row.task_id, len(row.steps), row.finish_reason, row.extra) == ("x", 1, "unknown", None)
-    path.write_text(json.dumps(messages)[:-5])
+
+
+def test_a_damaged_list_of_messages_keeps_the_files_own_text(tmp_path: Path) -> None:
+    path = tmp_path / "x.traj.json"
+    path.write_text('[{"role": "user"}, nonsense]')
     (unit,) = plan_units(tmp_path, ["x.traj.json"])
     (broken,) = read_segment(tmp_path, unit[0])
-    assert (broken.record, (broken.problem or "").startswith("not JSON: ")) == (None, True)
+    assert (broken.record, broken.raw) == (None, path.read_bytes())
+    assert broken.problem == "not JSON: invalid literal, expected 'null': line 1 column 20 (char 19)"
+
+
+AS_THE_HARNESS = re.compile(r"```(?:bash|mswea_bash_command)\s*\n(.*?)\n```", re.DOTALL)
+PIECES = ["```bash", "```mswea_bash_command", "\n", "\n```", "```", " ", "ls", "\n\n", "\t\n"]
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join), st.integers(0, 5))
+def test_fences_are_those_that_the_harness_finds(text: str, start: int) -> None:
+    assert list(fenced(text, start)) == AS_THE_HARNESS.findall(text, start)
+
+
+@pytest.mark.parametrize("piece", ["\n", "```bash\n ", "```bash\n", "```bash\n\n", "\n```", "```bash\nls\n```\n"])
+def test_fences_are_found_in_linear_time(piece: str) -> None:
+    assert survives(lambda text: list(fenced("```bash" + text)), piece)
 
 
 @pytest.mark.parametrize(
@@ -280,13 +303,7 @@ BASES = [
 @settings(deadline=None)
 @given(st.data())
 def test_a_damaged_record_is_read_or_rejected(data: st.DataObject) -> None:
-    record = damaged(data.draw(st.sampled_from(BASES)), data)
-    try:
-        rows = MiniSWEAgent().read(record, CONTEXT)
-    except RejectedRecordError as error:
-        assert str(error)
-    else:
-        assert list(from_table(to_table(rows))) == rows
+    outcome(MiniSWEAgent(), damaged(data.draw(st.sampled_from(BASES)), data), CONTEXT)
 
 
 # Real trajectories.

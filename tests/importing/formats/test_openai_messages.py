@@ -11,9 +11,10 @@ from purify.digests import digest
 from purify.errors import RejectedRecordError
 from purify.failures import Rules
 from purify.importing.base import RecordContext
+from purify.importing.config import ImportConfig
 from purify.importing.formats.openai_messages import OpenAIMessages
 from purify_schemas import Call, Message, Observation, Reward, Segment, Source, Step, ToolState, Trajectory
-from tests.importing.mutations import broken
+from tests.importing.damage import broken
 from tests.support import dump
 
 OK: dict[str, Any] = {"status": "ok", "status_source": "no_rule"}
@@ -344,6 +345,25 @@ def test_fields_not_understood_survive_at_every_level() -> None:
     assert row.messages == [Message(role="user", content="go", extra='{"weight":0}')]
     assert row.steps[0].extra == '{"annotations":[],"refusal":null}'
     assert row.steps[0].observation.messages[0].extra == '{"latency":2.5}'
+
+
+def test_a_prompt_that_the_completion_repeats_is_there_once() -> None:
+    turn = {"role": "assistant", "content": "a"}
+    row = read({"prompt": [ASK, turn, ASK], "completion": [ASK, turn, ASK, {"role": "assistant", "content": "b"}]})
+    assert [message.content for message in row.messages] == ["go", "a", "go"]
+    assert [step.reasoning.text for step in row.steps] == ["b"]
+
+
+def test_a_sample_number_counts_within_the_tasks_own_id() -> None:
+    """Two tasks of one prompt: one group by prompt, and four rows."""
+    by_prompt = RecordContext("runs/a.jsonl", 3, RULES, ImportConfig(task_by="prompt"))
+    records = [
+        {"id": task, "trial": trial, "messages": [ASK, {"role": "assistant", "content": "a"}]}
+        for task in ("x", "y")
+        for trial in (0, 1)
+    ]
+    rows = [row for record in records for row in IMPORTER.read(record, by_prompt)]
+    assert len({row.group_id for row in rows}) == 1 and len({row.trajectory_id for row in rows}) == 4
 
 
 def test_trl_prompt_and_completion() -> None:

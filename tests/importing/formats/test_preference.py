@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -74,8 +75,44 @@ def test_scores_are_rewards_of_their_own_side() -> None:
     kept = read(
         {"prompt": [USER], "chosen": [GOOD], "rejected": BAD, "reward": 1, "score_chosen": 8.5, "score_rejected": 2}
     )
-    assert [row.reward for row in kept] == [1.0, 1.0]
-    assert kept[0].extra == '{"score_chosen":8.5,"score_rejected":2}'
+    assert [row.reward for row in kept] == [8.5, 2.0] and [row.extra for row in kept] == ['{"reward":1}'] * 2
+
+
+@pytest.mark.parametrize(
+    "scores", [{"score_chosen": 1e300, "score_rejected": 5.0}, {"score_chosen": 5.0}, {"score_rejected": True}]
+)
+def test_scores_that_are_not_two_rewards_are_none(scores: dict[str, Any]) -> None:
+    rows = read({"prompt": [USER], "chosen": [GOOD], "rejected": BAD, **scores})
+    assert [row.reward for row in rows] == [None, None]
+    assert [json.loads(row.extra or "") for row in rows] == [scores, scores]
+
+
+def test_what_is_said_of_one_rollout_is_said_of_neither_side() -> None:
+    told = {
+        "id": "q7",
+        "trial": 3,
+        "score": 0.9,
+        "format_reward": 1.0,
+        "rewards": {"a": 1.0},
+        "success": True,
+        "final_answer": "Ada",
+        "answer": "Ada",
+        "finish_reason": "stop",
+    }
+    rows = read({**told, "reference": "Ada", "prompt": [USER], "chosen": [GOOD], "rejected": BAD})
+    for row, preferred in zip(rows, (1.0, 0.0), strict=True):
+        assert (row.reward, row.answer, row.finish_reason, row.sample_index) == (None, None, "unknown", None)
+        assert row.rewards == [Reward(name="preference", value=preferred)]
+        assert (row.task_id, row.reference) == ("q7", "Ada")
+        assert row.extra is not None and json.loads(row.extra) == {k: v for k, v in told.items() if k != "id"}
+    assert len({row.trajectory_id for row in rows}) == 2 and len({row.group_id for row in rows}) == 1
+
+
+@pytest.mark.parametrize("prompt", [[USER], [USER, SHOWN, MORE]])
+def test_a_prompt_that_both_sides_repeat_is_there_once(prompt: list[dict[str, Any]]) -> None:
+    rows = read({"prompt": prompt, "chosen": [*prompt, GOOD], "rejected": [*prompt, *BAD]})
+    assert [[message.content for message in row.messages] for row in rows] == [[m["content"] for m in prompt]] * 2
+    assert [len(row.steps) for row in rows] == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +124,7 @@ def test_scores_are_rewards_of_their_own_side() -> None:
         ({"chosen": [GOOD], "rejected": [{"role": "assistant", "content": 7}]}, r"rejected\[0\].content is a number"),
         (
             {"chosen": [USER, GOOD], "rejected": [USER, *BAD], "purify": {"chosen": {"calls": 1}}},
-            "purify: .*remove this column if the record was changed",
+            "purify: .*remove this member if the record was changed",
         ),
     ],
 )

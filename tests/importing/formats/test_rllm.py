@@ -15,7 +15,7 @@ from purify.importing.base import RecordContext
 from purify.importing.formats.openai_messages import OpenAIMessages
 from purify.importing.formats.rllm import RLLM
 from purify_schemas import Call, Message, Observation, Reward, Segment, Step, Trajectory, from_table, to_table
-from tests.importing.damage import damaged, put
+from tests.importing.damage import damaged, outcome, put
 
 RULES = Rules.load("tool")
 CALL = '<tool_call>\n{"name": "python", "arguments": {"code": "1/0"}}\n</tool_call>'
@@ -210,6 +210,25 @@ def test_roles_of_an_episode_are_compared_among_their_own() -> None:
     assert json.loads(rows[1].extra or "")["trajectory"] == {"uid": "u", "name": "solver", "index": 1, "of": 4}
 
 
+@pytest.mark.parametrize(
+    ("name", "told", "task", "sample"),
+    [
+        ("swe:django-1:0", None, "swe:django-1", 0),
+        ("swe:flask-2:10", None, "swe:flask-2", 10),
+        ("gsm8k:17:0", None, "gsm8k:17", 0),
+        ("gsm8k:17:0", "gsm8k:17", "gsm8k:17", 0),
+        ("gsm8k:17:1", "gsm8k", "gsm8k", 17),  # the SDK engine's: the last is the attempt
+        ("swe:django-1", None, "swe:django-1", None),
+        ("run:x", "django-1", "django-1", None),
+        (":3", None, ":3", None),
+        ("a:123456789", None, "a:123456789", None),
+    ],
+)
+def test_an_id_is_split_at_its_last_colon(name: str, told: str | None, task: str, sample: int | None) -> None:
+    (row,) = read(episode(trajectory(step([USER, said("2")])), id=name, task={"id": told}))
+    assert (row.task_id, row.sample_index) == (task, sample)
+
+
 def test_files_of_the_episode_logger_share_groups() -> None:
     """One episode a file; the folder names the step of the policy."""
     history = [USER, said("2")]
@@ -292,13 +311,7 @@ def test_records_of_other_formats_are_not_recognised() -> None:
 @settings(deadline=None)
 @given(st.data())
 def test_a_damaged_record_is_read_or_rejected(data: st.DataObject) -> None:
-    record = damaged(tool_agent(), data)
-    try:
-        rows = read(record)
-    except RejectedRecordError as error:
-        assert str(error)
-    else:
-        assert list(from_table(to_table(rows))) == rows
+    outcome(RLLM(), damaged(tool_agent(), data), RecordContext("episodes.jsonl", 2, RULES))
 
 
 def test_a_folder_from_end_to_end(tmp_path: Path) -> None:

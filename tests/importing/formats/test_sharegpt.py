@@ -15,7 +15,7 @@ from purify.importing.base import RecordContext
 from purify.importing.formats.openai_messages import OpenAIMessages
 from purify.importing.formats.sharegpt import ShareGPT
 from purify_schemas import Call, Message, Observation, Segment, Source, Step, ToolState, Trajectory
-from tests.importing.mutations import broken
+from tests.importing.damage import broken
 from tests.support import dump
 
 OK: dict[str, Any] = {"status": "ok", "status_source": "no_rule"}

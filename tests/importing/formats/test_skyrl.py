@@ -15,7 +15,7 @@ from purify.importing.base import RecordContext
 from purify.importing.formats.skyrl import SkyRL
 from purify.importing.registry import recognise
 from purify_schemas import Call, Message, Observation, Segment, Source, Step, ToolState, Trajectory
-from tests.importing.mutations import broken
+from tests.importing.damage import broken, outcome
 
 CONTEXT = RecordContext("evals/nq.jsonl", 1, Rules.load("tool"))
 ASKED = "<|im_start|>user\nWho?<|im_end|>\n<|im_start|>assistant\n"
@@ -127,9 +127,4 @@ def test_rejected_records_name_the_place(key: str) -> None:
 @settings(deadline=None)
 @given(broken([FLAT, CHAT]))
 def test_a_broken_record_is_read_or_rejected(damaged: dict[str, Any]) -> None:
-    try:
-        rows = SkyRL().read(damaged, CONTEXT)
-    except RejectedRecordError as error:
-        assert str(error)
-    else:
-        assert all(isinstance(row, Trajectory) for row in rows)
+    outcome(SkyRL(), damaged, CONTEXT)

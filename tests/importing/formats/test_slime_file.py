@@ -67,6 +67,91 @@ def test_tensors_and_values_that_json_has_not(zipped: bool, tmp_path: Path) -> N
     }
 
 
+def test_sets_bytes_and_keys(tmp_path: Path) -> None:
+    sample = {"words": {"b", "a", "c"}, "mixed": {2, "x", (1, "y")}, "blob": b"\xff\x00", 1: 2}
+    (read,) = read_slime_file(save(tmp_path / "3.pt", dump_of(sample)))
+    assert read.record is not None
+    assert read.record["sample"] == {
+        "words": ["a", "b", "c"],
+        "mixed": ["x", 2, [1, "y"]],
+        "blob": {"base64": "/wA="},
+        "1": 2,
+    }
+
+
+def test_a_set_is_the_same_whatever_the_hash_seed(tmp_path: Path) -> None:
+    path = save(tmp_path / "3.pt", dump_of({"words": {f"w{n}" for n in range(30)}}))
+    code = (
+        "import sys\nfrom pathlib import Path\n"
+        "from purify.importing.formats.slime_file import read_slime_file\n"
+        "print([read.record for read in read_slime_file(Path(sys.argv[1]))])\n"
+    )
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code, str(path)],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(told) == 1
+
+
+def cyclic() -> list[Any]:
+    itself: list[Any] = []
+    itself.append(itself)
+    return itself
+
+
+def shared(levels: int) -> list[Any]:
+    """A few lists that JSON would have to write out ten times more often on every level."""
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value] * 10
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (cyclic(), "the sample is nested too deeply, or holds itself"),
+        (torch.zeros(1).expand(40_000_000), "the sample holds more than 16,777,216 values or 536,870,912 characters; "),
+        (shared(12), "the sample holds more than 16,777,216 values or 536,870,912 characters; "),
+        (["x" * 2**20] * 600, "the sample holds more than 16,777,216 values or 536,870,912 characters; "),
+        ({1: 2, "1": 3}, "the sample has an object with two keys that are '1' in JSON"),
+        ("\ud800x", "a string holds half a surrogate pair, which is not text; write U+FFFD instead"),
+        (torch.zeros(1, device="meta"), "the sample has a tensor that cannot be listed ("),
+    ],
+)
+def test_a_sample_that_cannot_be_read_costs_no_other(value: object, reason: str, tmp_path: Path) -> None:
+    good = saved()["sample"]
+    bad, read = read_slime_file(save(tmp_path / "3.pt", dump_of(saved(metadata={"x": value})["sample"], good)))
+    assert (bad.row, bad.record) == (0, None)
+    assert (bad.problem or "").startswith(reason)
+    assert read == Read(1, {"rollout_id": 3, "sample": good}, None)
+
+
+def test_a_view_is_refused_before_it_is_written_out(tmp_path: Path) -> None:
+    path = save(tmp_path / "3.pt", dump_of({"x": torch.zeros(1).expand(2**40)}))  # eight terabytes of Python numbers
+    (read,) = read_slime_file(path)
+    assert (read.problem or "").startswith("the sample holds more than 16,777,216 values")
+    assert path.stat().st_size < 4000
+
+
+def test_a_file_that_is_compressed_too_far_is_not_read(tmp_path: Path) -> None:
+    given, bomb = save(tmp_path / "3.pt", dump_of(saved()["sample"])), tmp_path / "4.pt"
+    with zipfile.ZipFile(given) as plain, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as made:
+        for name in plain.namelist():
+            made.writestr(name, plain.read(name))
+        made.writestr("3/data/9", bytes(20 * 2**20))
+    (read,) = read_slime_file(bomb)
+    assert (read.problem or "").startswith(
+        "this .pt file is not read: 3/data/9 in it unpacks to 20,971,520 bytes, more"
+    )
+
+
 def test_a_hostile_pickle_does_not_run(tmp_path: Path) -> None:
     trap = tmp_path / "trap"
     path = save(tmp_path / "3.pt", dump_of(Hostile(trap)))

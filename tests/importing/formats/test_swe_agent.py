@@ -15,8 +15,8 @@ from purify.failures import Rules
 from purify.importing import import_dump
 from purify.importing.base import RecordContext
 from purify.importing.formats.swe_agent import SWEAgent
-from purify_schemas import Call, Message, Observation, Segment, Step, ToolState, Trajectory, from_table, to_table
-from tests.importing.damage import damaged, put
+from purify_schemas import Call, Message, Observation, Segment, Step, ToolState, Trajectory
+from tests.importing.damage import damaged, outcome, put
 from tests.support import dump
 
 CONTEXT = RecordContext("runs/django-1.traj", 0, Rules.load("swe-agent"))
@@ -193,6 +193,31 @@ def test_a_turn_asked_again_is_in_the_trajectory_only_and_the_complaint_in_the_n
     assert got.steps[0].extra is None
 
 
+def test_a_turn_that_equals_a_later_one_does_not_take_its_reply() -> None:
+    idle, look = step("", "", "I do not know."), step("open a.py", "text", BLOCK)
+    again = step("", "told", "I do not know.")
+    history = [turn(look), seen("text\nbash-$"), turn(again), seen("told\nbash-$")]
+    got = read(run(idle, look, again, history=history))
+    assert [[message.content for message in step.observation.messages] for step in got.steps] == [
+        [""],
+        ["text\nbash-$"],
+        ["told\nbash-$"],
+    ]
+    assert got.extra is None
+
+
+def test_of_equal_turns_the_history_holds_the_last_and_others_are_kept_aside() -> None:
+    look, last = step("open a.py", "text", BLOCK), step("submit", "diff", "```\nsubmit\n```")
+    other = {"role": "assistant", "content": "Unheard.", "action": "x"}
+    got = read(run(look, look, last, history=[turn(look), seen("shown: text"), other, turn(last), seen("diff")]))
+    assert [[message.content for message in step.observation.messages] for step in got.steps] == [
+        ["text"],
+        ["shown: text"],
+        ["diff"],
+    ]
+    assert json.loads(got.extra or "")["history"] == [other]
+
+
 def test_a_run_that_the_harness_ended_has_no_turn_of_its_own_for_that() -> None:
     used = step("open a.py", "text", BLOCK)
     end = step("", "Exited (autosubmitted)", "Exit due to cost limit")
@@ -308,12 +333,7 @@ BASE = run(
 @settings(deadline=None)
 @given(st.data())
 def test_a_damaged_record_is_read_or_rejected(data: st.DataObject) -> None:
-    try:
-        row = read(damaged(BASE, data))
-    except RejectedRecordError as error:
-        assert str(error)
-    else:
-        assert list(from_table(to_table([row]))) == [row]
+    outcome(SWEAgent(), damaged(BASE, data), CONTEXT)
 
 
 # Real trajectories.

@@ -7,6 +7,7 @@ import pytest
 
 from purify_schemas import Call, Message, Observation, Segment, Step, ToolState
 from tests.importing.formats.tagged_records import OK, PROGRAM, blocks, history, read, row, sampled
+from tests.importing.hostile import survives
 
 TRACEBACK = (
     "----\nNameError        Traceback (most recent call last)\nCell In[1], line 1\nNameError: name 'x' is not defined"
@@ -215,3 +216,13 @@ def test_tora_corpus_is_the_same_text_as_a_chat() -> None:
     (same,) = read(sampled(text))
     assert (got.messages, got.steps, got.finish_reason) == (same.messages, same.steps, "stop")
     assert (got.task_id, got.sample_index) == ("m-0", None)
+
+
+@pytest.mark.parametrize("piece", ["```output\n", "```python\n", "\n```", "```output\n1\n```\n"])
+def test_fences_are_found_in_linear_time(piece: str) -> None:
+    assert survives(lambda text: read(sampled(text)), piece)
+
+
+@pytest.mark.parametrize("piece", ["<execute>", "</execute>", "<solution>"])
+def test_tags_are_found_in_linear_time(piece: str) -> None:
+    assert survives(lambda text: read(history("q", text)), piece)

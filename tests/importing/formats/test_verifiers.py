@@ -20,12 +20,22 @@ from purify_schemas import (
     Segment,
     Step,
     ToolState,
-    Trajectory,
     from_table,
     to_table,
 )
-from tests.importing.damage import damaged, put
-from tests.importing.formats.verifiers_records import ARGUMENTS, back, call, episode, graph, node, read, trace, turn
+from tests.importing.damage import damaged, outcome, put
+from tests.importing.formats.verifiers_records import (
+    ARGUMENTS,
+    CONTEXT,
+    back,
+    call,
+    episode,
+    graph,
+    node,
+    read,
+    trace,
+    turn,
+)
 
 PROMPT = [Message(role="system", content="Be brief."), Message(role="user", content="1 + 1?")]
 
@@ -305,13 +315,7 @@ BASE = episode(
 @settings(deadline=None)
 @given(st.data())
 def test_a_damaged_record_is_read_or_rejected(data: st.DataObject) -> None:
-    record = damaged(BASE, data)
-    try:
-        rows = read(record)
-    except RejectedRecordError as error:
-        assert str(error)
-    else:
-        assert all(isinstance(row, Trajectory) for row in rows)
+    outcome(Verifiers(), damaged(BASE, data), CONTEXT)
 
 
 @settings(deadline=None)
