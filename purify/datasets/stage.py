@@ -183,19 +183,23 @@ def _no_collector() -> Iterator[None]:
 def _in_processes(
     task: Callable[[tuple[int, Any]], int], todo: list[tuple[int, Any]], workers: int, progress: Progress | None
 ) -> None:
+    with worker_pool(workers, "finished shards are kept, run again with --resume and fewer --workers") as pool:
+        futures: list[Future[int]] = [pool.submit(task, numbered) for numbered in todo]
+        for future in as_completed(futures):
+            rows = future.result()
+            if progress:
+                progress(units=1, rows=rows)
+
+
+@contextmanager
+def worker_pool(workers: int, advice: str) -> Iterator[ProcessPoolExecutor]:
+    """Processes that end with this one. Raises `PurifyError` with the advice if one of them dies."""
     # Spawned, not forked: Arrow and polars hold threads and locks that a fork would copy half-taken.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_die_with_parent) as pool:
-        futures: list[Future[int]] = [pool.submit(task, numbered) for numbered in todo]
         try:
-            for future in as_completed(futures):
-                rows = future.result()
-                if progress:
-                    progress(units=1, rows=rows)
+            yield pool
         except BrokenProcessPool:
-            raise PurifyError(
-                "a worker process died (killed, or out of memory); finished shards are kept, "
-                "run again with --resume and fewer --workers"
-            ) from None
+            raise PurifyError(f"a worker process died (killed, or out of memory); {advice}") from None
         except BaseException:
             # A shard can take a minute; it is written again on --resume anyway.
             for child in active_children():

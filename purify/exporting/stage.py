@@ -10,10 +10,9 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from itertools import count, repeat
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from purify.datasets import Dataset, Progress
 from purify.datasets.dataset import PARTIAL
 from purify.datasets.parquet import row_groups
 from purify.datasets.sink import sync, write_atomically
-from purify.datasets.stage import only_writer
+from purify.datasets.stage import only_writer, worker_pool
 from purify.digests import file_sha256
 from purify.errors import PurifyError
 from purify.exporting.base import Exporter, Surveying, Tally
@@ -118,15 +117,12 @@ def _done(
     """Work on the shards, in order."""
     if progress:
         progress(total=len(shards))
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers > 1 and len(shards) > 1 else None
-    try:
+    several = workers > 1 and len(shards) > 1
+    with worker_pool(workers, "run again with fewer --workers") if several else nullcontext() as pool:
         for part in pool.map(work, shards) if pool else map(work, shards):
             if progress:
                 progress(units=1, rows=part.rows)
             yield part
-    finally:
-        if pool:
-            pool.shutdown(cancel_futures=True)
 
 
 def _write(config: ExportConfig, folder: Path, unit: _Unit) -> _Part:

@@ -19,6 +19,7 @@ import pytest
 from purify.cleaning import clean, restore
 from purify.datasets import Dataset, ShardSink, Stage, run_stage
 from purify.datasets.parquet import row_groups
+from purify.datasets.stage import worker_pool
 from purify.datasets.verify import verify
 from purify.errors import PurifyError
 from purify.saar import SaarConfig
@@ -446,3 +447,11 @@ def test_an_empty_dataset_stays_openable(tmp_path: Path) -> None:
     cleaned = clean(tmp_path / "raw", tmp_path / "out")
     assert len(cleaned) == 0 and list(cleaned) == []
     assert verify(tmp_path / "out", tmp_path / "raw").findings == []
+
+
+def test_a_worker_that_dies_is_one_line_with_advice() -> None:
+    with (
+        pytest.raises(PurifyError, match=r"a worker process died .*; take fewer"),
+        worker_pool(2, "take fewer") as pool,
+    ):
+        list(pool.map(os._exit, [1, 1]))

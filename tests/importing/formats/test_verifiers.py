@@ -25,8 +25,9 @@ from purify_schemas import (
 )
 from tests.importing.damage import damaged, outcome, put
 from tests.importing.formats.verifiers_records import (
-    ARGUMENTS,
     CONTEXT,
+    FAILED,
+    RESULT,
     back,
     call,
     episode,
@@ -44,21 +45,12 @@ def test_each_path_of_the_graph_is_a_trajectory() -> None:
     first, second = read(episode(trace(*graph())))
     assert first.messages == second.messages == PROMPT
     assert first.prompt_token_ids == second.prompt_token_ids == [1, 2, 3, 4]
-    failed = Call(
-        id="c1",
-        name="python",
-        arguments=ARGUMENTS,
-        status="error",
-        error_type="ZeroDivisionError",
-        status_source="rule:exceptions/exception",
-    )
-    result = Message(role="tool", content="ZeroDivisionError: division by zero", call_id="c1")
     assert first.steps == [
         Step(
             reasoning=Segment(text="hmI see.", token_ids=[5, 6], logprobs=[-0.625, -0.75]),
             thinking_chars=2,
-            calls=[failed],
-            observation=Observation(token_ids=[7, 8], messages=[result]),
+            calls=[FAILED],
+            observation=Observation(token_ids=[7, 8], messages=[RESULT]),
             boundary="unknown",
         ),
         Step(

@@ -16,9 +16,9 @@ from purify.importing.formats.openai_messages import OpenAIMessages
 from purify.importing.formats.verifiers import Verifiers
 from purify_schemas import Call, Message, Observation, Reward, Segment, Step, Trajectory, from_table, to_table
 from tests.importing.damage import damaged, outcome, put
+from tests.importing.formats.verifiers_records import ARGUMENTS, FAILED, RESULT
 
 CONTEXT = RecordContext("results.jsonl", 1, Rules.load("tool"))
-ARGUMENTS = '{"code": "1/0"}'
 
 
 def read(record: dict[str, Any]) -> Trajectory:
@@ -62,21 +62,12 @@ def result(**more: Any) -> dict[str, Any]:
 def test_prompt_and_completion_become_a_row() -> None:
     got = read(result())
     assert got.messages == [Message(role="system", content="Be brief."), Message(role="user", content="1 + 1?")]
-    failed = Call(
-        id="c1",
-        name="python",
-        arguments=ARGUMENTS,
-        status="error",
-        error_type="ZeroDivisionError",
-        status_source="rule:exceptions/exception",
-    )
-    back = Message(role="tool", content="ZeroDivisionError: division by zero", call_id="c1")
     assert got.steps == [
         Step(
             reasoning=Segment(text="hmI see."),
             thinking_chars=2,
-            calls=[failed],
-            observation=Observation(messages=[back]),
+            calls=[FAILED],
+            observation=Observation(messages=[RESULT]),
         ),
         Step(reasoning=Segment(text="2")),
     ]

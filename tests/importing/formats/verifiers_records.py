@@ -7,10 +7,20 @@ from typing import Any
 from purify.failures import Rules
 from purify.importing.base import RecordContext
 from purify.importing.formats.verifiers import Verifiers
-from purify_schemas import Trajectory
+from purify_schemas import Call, Message, Trajectory
 
 CONTEXT = RecordContext("traces.jsonl", 2, Rules.load("tool"))
 ARGUMENTS = '{"code": "1/0"}'
+FAILED = Call(
+    id="c1",
+    name="python",
+    arguments=ARGUMENTS,
+    status="error",
+    error_type="ZeroDivisionError",
+    status_source="rule:exceptions/exception",
+)
+RESULT = Message(role="tool", content="ZeroDivisionError: division by zero", call_id="c1")
+"""What the failed call of these records becomes, and what came back."""
 
 
 def read(record: dict[str, Any]) -> list[Trajectory]:
