@@ -1,4 +1,8 @@
-"""A tab of Chromium with a page in it, and what its list says."""
+"""A tab of Chromium with a page in it, and what its list says.
+
+The steps of a trajectory are read with `text_content`: where `content-visibility` has not let the browser draw one
+yet, `inner_text` is empty.
+"""
 
 from __future__ import annotations
 

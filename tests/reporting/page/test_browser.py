@@ -173,7 +173,7 @@ def test_n_and_p_go_through_the_edits(tab: Tab, tmp_path: Path) -> None:
 
 def test_an_address_opens_a_trajectory_with_its_filters(html: Path, tab: Tab, rows: list[Trajectory]) -> None:
     page = tab.open(html, "#view=rows&edit=made&q=prime&row=4")
-    assert page.locator("#detail h2").inner_text() == rows[4].trajectory_id
+    assert page.locator("#detail h2").text_content() == rows[4].trajectory_id
     assert (page.input_value("#edit"), page.input_value("#search")) == ("made", "prime")
     assert page.locator("#list [aria-selected=true]").get_attribute("data-position") == "4"
     tab.page.evaluate("location.hash = '#view=rows&row=999'")
@@ -197,19 +197,19 @@ def test_edits_show_what_passages_say(html: Path, tab: Tab, rows: list[Trajector
                 found = box.locator(f".side-of{name} .step" if name else ".unpaired .step").all()
                 assert len(found) == len(steps)
                 for one, (at, stored) in zip(found, steps, strict=True):
-                    assert one.locator("strong").inner_text() == f"step {at}"
+                    assert one.locator("strong").text_content() == f"step {at}"
                     text = one.text_content()
                     assert (stored.reasoning.text or "") in text
                     assert all((message.content or "").strip() in text for message in stored.observation.messages)
             for link, line in zip(part.edit.links, box.locator("dd", has_text=" → ").all(), strict=True):
                 sim = "none: a call" if link.similarity is None else f"{link.similarity:.3f}"
-                assert sim in line.inner_text() and line.inner_text().count(link.granularity) == 1
+                assert sim in line.text_content() and line.text_content().count(link.granularity) == 1
 
 
 def test_the_diff_marks_lines_and_words(html: Path, tab: Tab) -> None:
     page = tab.open(html, "#view=rows&row=1")
     lines = page.locator(".diff > div").all()
-    assert [(line.get_attribute("class"), line.locator("del, ins").all_inner_texts()) for line in lines] == [
+    assert [(line.get_attribute("class"), line.locator("del, ins").all_text_contents()) for line in lines] == [
         ("same", []),
         ("gone", ["numbr"]),
         ("new", ["number"]),
@@ -221,7 +221,7 @@ def test_untouched_steps_are_folded(html: Path, tab: Tab) -> None:
     page = tab.open(html, "#view=rows&row=1")
     folded = page.locator("details.step")
     assert (folded.count(), folded.first.get_attribute("open")) == (1, None)
-    assert "step 2 → 1" in folded.first.inner_text()
+    assert "step 2 → 1" in folded.first.text_content()
 
 
 def test_dark_mode_follows_the_system_and_the_button(html: Path, tab: Tab) -> None:
