@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
 from purify_cli.options import build
+from purify_schemas.provenance import EditReason
 
 _PAGE = 5
 
@@ -23,10 +24,7 @@ def command(
     granularity: Annotated[str | None, typer.Option(metavar="shallow|deep", help="Only with such an edit.")] = None,
     reason: Annotated[
         str | None,
-        typer.Option(
-            metavar="unresolved|not_a_correction|parallel_partial|boundary|gate",
-            help="Only with an edit refused for this reason.",
-        ),
+        typer.Option(metavar="|".join(get_args(EditReason)), help="Only with an edit refused for this reason."),
     ] = None,
     error_type: Annotated[str | None, typer.Option(help="Only with a failed call of this error type.")] = None,
     tool: Annotated[

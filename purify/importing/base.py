@@ -99,9 +99,9 @@ class RecordContext:
         `tool_states` is what the importer knows of each tool in the row. Where that is nothing, the tool's name may
         tell; the user's `--tool-state` wins.
         """
-        policy = self.config.policy or source.revision
+        source = source.model_copy(update={"revision": self.config.policy or source.revision})
         task = self._task(record, messages, task_id)
-        scope = (source.framework, policy if policy is not None else self.file, task, source.round)
+        scope = self._scope(source, task)
         # A sample's number counts within the source's own task: one that the user named may span several.
         own = () if task == task_id else (task_id,)
         by_sample = task is not None and task_id is not None and sample_index is not None
@@ -113,7 +113,7 @@ class RecordContext:
             sample_index=sample_index,
             messages=list(messages),
             tool_state=[ToolState(name=name, state=states[name]) for name in sorted(states)],
-            source=source.model_copy(update={"file": self.file, "row": self.row, "revision": policy}),
+            source=source.model_copy(update={"file": self.file, "row": self.row}),
             **fields,
         )
         return self._as_exported(row, record)
@@ -122,16 +122,33 @@ class RecordContext:
         """The row as it was, if `purify export` wrote this record."""
         try:
             told = carried_by(record)
-            return row if told is None else told.onto(row, record)
+            return row if told is None else self.as_asked(record, told.onto(row, record))
         except ValidationError as error:
             reason = f"{first_problem(error)}; remove this member if the record was changed"
             raise RejectedRecordError(f"{CARRIED}: {reason}") from None
         except ValueError as error:
             raise RejectedRecordError(f"{CARRIED}: {error}") from None
 
+    def as_asked(self, record: Record, told: Trajectory) -> Trajectory:
+        """The row that our own record tells of, but where the user's options say otherwise."""
+        config = self.config
+        states = [(each.name, config.tool_state.get(each.name, each.state)) for each in told.tool_state]
+        update: dict[str, Any] = {"tool_state": [ToolState(name=name, state=state) for name, state in states]}
+        if config.policy is not None or config.task_by is not None:
+            source = told.source.model_copy(update={"revision": config.policy or told.source.revision})
+            task = self._task(record, told.messages, told.task_id)
+            if task is not None:
+                update |= {"task_id": task, "group_id": digest(*self._scope(source, task))}
+            update["source"] = source
+        return told.model_copy(update=update)
+
     def _state(self, tool: str, state: ToolStateName) -> ToolStateName:
         known = KNOWN_STATES.get(tool, state) if state == "unknown" else state
         return self.config.tool_state.get(tool, known)
+
+    def _scope(self, source: Source, task: str | None) -> tuple[Any, ...]:
+        """What the samples of one group share."""
+        return (source.framework, source.revision if source.revision is not None else self.file, task, source.round)
 
     def _task(self, record: Record, messages: Sequence[Message], task_id: str | None) -> str | None:
         match self.config.task_by:

@@ -44,6 +44,10 @@ class Turn(NamedTuple):
         return bool(statuses & FAILED) and not statuses & {"infra", "rejected"}
 
     @property
+    def parsed(self) -> bool:
+        return all(call.name is not None for call in self.calls)
+
+    @property
     def succeeded(self) -> bool:
         return bool(self.calls) and all(call.status == "ok" for call in self.calls)
 
@@ -116,10 +120,14 @@ def compared_pairs(run: Run, chain: str) -> list[tuple[int, int]]:
 def decide(run: Run, turns: Sequence[Turn], similarities: Sequence[float | None], config: SaarRule) -> Decision:
     """Phase II: where the reasoning comes from, or why the run is left alone.
 
-    `similarities` are those of `compared_pairs`; None (a call that could not be parsed) is always deep.
+    `similarities` are those of `compared_pairs`. None is always deep where a call could not be parsed; of parsed
+    calls it says that they are too long to compare, and the run is left alone.
     """
     reasoning_from, links = run.failed[0], []
     for (failed, corrected), similarity in zip(compared_pairs(run, config.chain), similarities, strict=True):
+        if similarity is None and turns[failed].parsed and turns[corrected].parsed:
+            why = f"the calls of steps {failed} and {corrected} are too long to compare"
+            return Decision(run.failed[0], [], "too_long", why)
         shallow = similarity is not None and similarity >= config.gamma
         if not shallow:
             reasoning_from = corrected

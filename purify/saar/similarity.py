@@ -17,27 +17,34 @@ DEFAULT_EMBEDDING_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 class Similarity(Protocol):
-    """A similarity in [0, 1] that need not be symmetric: pairs are (failed, corrected), in this order."""
+    """A similarity in [0, 1] that need not be symmetric: pairs are (failed, corrected), in this order.
+
+    None for a pair that is too long to compare.
+    """
 
     name: str
     """Recorded in provenance; names the model where there is one."""
 
-    def __call__(self, pairs: Sequence[Pair]) -> list[float]: ...
+    def __call__(self, pairs: Sequence[Pair]) -> Sequence[float | None]: ...
 
 
 class Difflib:
     """`difflib.SequenceMatcher(None, failed, corrected).ratio()` to the last bit (autojunk on), in C++."""
 
     name = "difflib"
+    longest = 10**10
+    """Product of the two lengths up to which a pair is compared: the time grows with it (a few seconds here)."""
 
-    def __call__(self, pairs: Sequence[Pair]) -> list[float]:
+    def __call__(self, pairs: Sequence[Pair]) -> Sequence[float | None]:
+        known = {pair: self._ratio(*pair) for pair in dict.fromkeys(pairs)}
+        return [known[pair] for pair in pairs]
+
+    def _ratio(self, failed: str, corrected: str) -> float | None:
         from cydifflib import SequenceMatcher
 
-        known: dict[Pair, float] = {}
-        for pair in pairs:
-            if pair not in known:
-                known[pair] = SequenceMatcher(None, *pair).ratio()
-        return [known[pair] for pair in pairs]
+        if len(failed) * len(corrected) > self.longest:
+            return None
+        return float(SequenceMatcher(None, failed, corrected).ratio())
 
 
 class Embedding:

@@ -12,7 +12,7 @@ from purify.saar.rule import CallView, Turn
 
 def compared_text(turn: Turn, config: SaarRule) -> str | None:
     """What Sim() sees of a step: its calls' texts, one a line group. None if a call could not be parsed."""
-    if any(call.name is None for call in turn.calls):
+    if not turn.parsed:
         return None
     if config.compare == "call":
         if turn.raw is not None and "<tool_call>" in turn.raw:

@@ -17,7 +17,7 @@ from purify_schemas.rows import Call, Float64, Int32, Observation, Row, Segment
 Granularity = Literal["shallow", "deep"]
 Verdict = Literal["pass", "refuse", "unknown"]
 Part = Literal["reasoning", "action", "step"]
-EditReason = Literal["unresolved", "not_a_correction", "parallel_partial", "boundary", "gate"]
+EditReason = Literal["unresolved", "not_a_correction", "parallel_partial", "too_long", "boundary", "gate"]
 
 
 class StaleFrom(Row):

@@ -11,7 +11,7 @@ import pytest
 from purify.errors import RejectedRecordError
 from purify.exporting.base import RowData
 from purify.exporting.config import ExportFormat
-from purify.importing import import_dump
+from purify.importing import ImportConfig, import_dump
 from purify_schemas import Call, Message, Observation, Segment, Step, Trajectory
 from tests.exporting.chat_rows import failing_row, in_chat
 from tests.exporting.round_trip import exported, imported
@@ -31,9 +31,11 @@ def as_objects(records: list[RowData]) -> list[Any]:
     return [{name: leaf(name, value) for name, value in record.items()} for record in records]
 
 
-def imported_lines(records: list[Any], folder: Path) -> list[Trajectory]:
+def imported_lines(
+    records: list[Any], folder: Path, config: ImportConfig | None = None, back: str = "back"
+) -> list[Trajectory]:
     folder.joinpath("d.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    return list(import_dump(folder / "d.jsonl", folder / "back").dataset)
+    return list(import_dump(folder / "d.jsonl", folder / back, config).dataset)
 
 
 @pytest.mark.parametrize("to", ["messages", "verl", "sharegpt", "sts", "atif", "kto"])
@@ -78,6 +80,27 @@ def test_columns_are_read_and_added_ones_survive(tmp_path: Path) -> None:
             update={"extra": '{"a":1,"quality":5}', "reward": 0.0, "task_id": "other", "reference": "43"}
         )
     ]
+
+
+@pytest.mark.parametrize("to", ["messages", "pretokenized"])
+def test_options_win_over_what_a_record_carries(to: ExportFormat, tmp_path: Path) -> None:
+    failed = call("numbr", "error", error_type="NameError")
+    row = trajectory(
+        step(failed, reasoning_ids=[2], action_ids=[3], observation_ids=[4]),
+        prompt_ids=[1],
+    )
+    records = as_objects(exported(to, row)[0])
+    if to == "pretokenized":
+        records = [{**record, "trajectory": json.loads(record["trajectory"])} for record in records]
+    (told,) = imported_lines(records, tmp_path)
+    assert (told.group_id, told.task_id, told.source.revision) == (row.group_id, row.task_id, None)
+    assert (told.tool_state[0].state, told.steps[0].calls) == ("stateless", [failed])
+
+    config = ImportConfig(tool_state={"python": "external"}, policy="step-9", task_by="prompt")
+    (asked,) = imported_lines(records, tmp_path, config, "asked")
+    assert [(state.name, state.state) for state in asked.tool_state] == [("python", "external")]
+    assert (asked.trajectory_id, asked.source.revision) == (row.trajectory_id, "step-9")
+    assert row.task_id != asked.task_id and asked.group_id not in (row.group_id, asked.task_id)
 
 
 def test_columns_of_token_ids_are_read_and_added_ones_survive(tmp_path: Path) -> None:

@@ -186,7 +186,7 @@ def test_kto_has_both_of_an_edited_row_and_judges_the_others_by_their_group(tmp_
     data = datasets.load_dataset(str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
     assert [(one["trajectory_id"], one["label"]) for one in data] == [
         ("t0", True),
-        ("t0", False),
+        ("t0/rejected", False),
         ("p0", True),
         ("p1", False),
     ]
@@ -214,7 +214,8 @@ def test_kto_comes_back_as_what_it_was(tmp_path: Path) -> None:
     export(source, tmp_path / "out", ExportConfig(to="kto"))
     back = list(import_dump(tmp_path / "out/data", tmp_path / "back").dataset)
     (row,) = Dataset.open(source)
-    labelled = [in_chat(row), in_chat(failing_row())]
+    raw = failing_row()
+    labelled = [in_chat(row), in_chat(raw.model_copy(update={"trajectory_id": f"{raw.trajectory_id}/rejected"}))]
     assert [one.model_copy(update={"extra": None}) for one in back] == labelled
     assert [one.extra for one in back] == ['{"label":true}', '{"label":false}']
 

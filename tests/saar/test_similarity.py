@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from difflib import SequenceMatcher
 from pathlib import Path
 
@@ -30,6 +31,29 @@ def test_difflib_keeps_autojunk_on() -> None:
     assert SequenceMatcher(None, a, b).ratio() != SequenceMatcher(None, a, b, autojunk=False).ratio()
 
 
+def test_what_would_take_hours_to_compare_is_left_alone_with_its_reason() -> None:
+    long = "".join(f"x{number} = {number * number}\n" for number in range(200_000))
+    row = trajectory(
+        step(call(long, "error")),
+        step(call(long + "x")),
+        step(call("numbr", "error")),
+        step(call("number")),
+    )
+    began = time.process_time()
+    purified, provenance = purify_trajectory(row, SaarConfig())
+    assert time.process_time() - began < 60  # comparing the two, of 3 MB each, takes more than an hour
+    left, made = provenance.edits
+    assert (left.accepted, left.reason, left.links, left.raw_steps) == (False, "too_long", [], [0, 1])
+    assert left.detail == "the calls of steps 0 and 1 are too long to compare"
+    assert made.accepted and purified.steps[:2] == row.steps[:2]
+
+
+def test_a_pair_is_compared_up_to_the_product_of_its_lengths() -> None:
+    backend = Difflib()
+    backend.longest = 6
+    assert backend([("ab", "abc"), ("ab", "abcd"), ("", "abcdefgh")]) == [0.8, None, 0.0]
+
+
 @pytest.fixture(scope="module")
 def minilm() -> str:
     pytest.importorskip("sentence_transformers", reason="needs the extra [embed] (make test-embed)")
@@ -47,6 +71,7 @@ def test_a_real_embedding_model_sees_meaning(minilm: str) -> None:
     same = "result = 0\nfor item in items:\n    result = result + item\nprint(result)"
     other = "import requests\nprint(requests.get('https://example.org').status_code)"
     alike, unlike, itself = backend([(loop, same), (loop, other), (loop, loop)])
+    assert unlike is not None and alike is not None and itself is not None
     assert unlike < 0.3 < 0.5 < alike < itself and itself == pytest.approx(1.0, abs=1e-5)
     assert backend([]) == []
 

@@ -2,10 +2,11 @@
 
 Columns: huggingface.co/docs/trl/dataset_formats (conversational unpaired preference: `prompt`, `completion`, `label`).
 A trajectory with an accepted edit gives two records, purified (true) and raw (false), which begin at their first
-difference; the purified one is left out if its reward is below the mean of its group, for a wrong answer is not wanted
-by being purified. Any other, also one edited while generating, is wanted if its reward is above the mean of its group,
-unwanted if below; where nothing compares it (no reward, alone in its group, the mean itself), it gives no record.
-Shuffle before training: TRL estimates its KL term from neighbours, and the two records of a trajectory are.
+difference; the raw one's id ends in `/rejected`. The purified one is left out if its reward is below the mean of its
+group, for a wrong answer is not wanted by being purified. Any other, also one edited while generating, is wanted if its
+reward is above the mean of its group, unwanted if below; where nothing compares it (no reward, alone in its group, the
+mean itself), it gives no record. Shuffle before training: TRL estimates its KL term from neighbours, and the two
+records of a trajectory are.
 
     purify export purified/ -o kto/ --to kto
 """
@@ -25,7 +26,7 @@ from purify.exporting.formats.messages import MESSAGES, NO_TURN, ROW_FIELDS, mes
 from purify.exporting.pairs import NO_PROMPT, Messages, pair, turns
 from purify.exporting.survey import group_means
 from purify_schemas import Trajectory
-from purify_schemas.carried import CARRIED, Carried
+from purify_schemas.carried import CARRIED, SIDES, Carried
 
 NO_MESSAGES = "no prompt"
 NO_REWARD = "no raw one to compare with, and no reward says whether it is wanted"
@@ -70,7 +71,9 @@ class KTO:
         tally.lose(*lost, *losses_of(found.raw_row, trained=found.first))
         if wanted:
             yield _record(trajectory, found.prompt, found.purified, label=True)
-        yield _record(found.raw_row, found.prompt, found.raw, label=False)
+        # A dataset has an id once. Preferences come back with the same two.
+        rejected = found.raw_row.model_copy(update={"trajectory_id": f"{trajectory.trajectory_id}/{SIDES[1]}"})
+        yield _record(rejected, found.prompt, found.raw, label=False)
 
     def _judged(self, trajectory: Trajectory, found: str, tally: Tally) -> Iterator[RowData]:
         """A trajectory that has no raw one, for the reason `found`."""

@@ -59,7 +59,7 @@ class Pretokenized:
         record, notes = _without_padding(record)
         ids = token_ids(record["input_ids"], "input_ids")
         if record.get("segments") is not None and record.get("trajectory") is not None:
-            return [_restored(record, ids)]
+            return [context.as_asked(record, _restored(record, ids))]
         prompt, runs = masked_steps(ids, _mask(record, ids), _logprobs(record, LOGPROBS))
         if not runs:
             raise RejectedRecordError("the mask marks no token as the model's")

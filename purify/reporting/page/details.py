@@ -22,6 +22,7 @@ REASONS: dict[EditReason, str] = {
     "unresolved": "no later call of the same tool succeeded within the retries",
     "not_a_correction": "the later call is too different to be a correction",
     "parallel_partial": "only some calls of a parallel step failed, and the later step does not repeat them all",
+    "too_long": "the calls are too long to compare",
     "boundary": "the ids do not show where reasoning ends and the call begins",
     "gate": "a gate refused it",
 }
