@@ -46,7 +46,21 @@ def command(
     with progress_bar("import") as progress:
         report = import_dump(dump, out, config, mode=write_mode(overwrite, resume), workers=workers, progress=progress)
     _print(report)
+    _warn_of_unheeded(report, config)
     warn_of_unknown_tools(report.dataset, config.tool_state)
+
+
+def _warn_of_unheeded(report: ImportReport, config: ImportConfig) -> None:
+    counts = report.dataset.manifest.counts
+    if lacking := counts.get("unheeded_task_by"):
+        read = report.dataset.manifest.records_in - report.dataset.manifest.rejected
+        which = "no record has" if lacking == read else f"{lacking:,} of {read:,} records lack"
+        warn(f"{which} the field {config.task_by!r}, which names a row's group; is --task-by right?")
+    if carried := counts.get("unheeded_rules"):
+        warn(
+            f"{carried:,} record(s) carry how each call ended, as purify export wrote it, and --rules did not judge"
+            " them; it would if they had no member purify"
+        )
 
 
 def _print(report: ImportReport) -> None:

@@ -6,6 +6,7 @@ purify --help
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -31,6 +32,15 @@ from purify_cli import (
     verify,
 )
 
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"purify {version('purify-trajectories')}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     name="purify",
     help="Purify tool-using rollouts: replace failed calls by the model's own later corrections, with provenance.\n\n"
@@ -45,6 +55,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
 app.command("generate")(generate.command)
 app.command("import")(import_.command)
 app.command("clean")(clean.command)

@@ -64,7 +64,7 @@ def build(model: type[Config], file: Path | None, given: dict[str, Any]) -> Conf
     values = _read_yaml(file) if file else {}
     for name, value in given.items():
         if value is not None:
-            parsed = _parsed(model.model_fields[name], value)
+            parsed = _parsed(name, model.model_fields[name], value)
             # A mapping on the command line adds to the file's, entry by entry.
             merge = isinstance(parsed, dict) and isinstance(values.get(name), dict)
             values[name] = {**values[name], **parsed} if merge else parsed
@@ -126,11 +126,14 @@ def _default(field: FieldInfo) -> str:
     return f"  [default: {','.join(map(str, default)) if isinstance(default, tuple) else default}]"
 
 
-def _parsed(field: FieldInfo, value: Any) -> Any:
+def _parsed(option: str, field: FieldInfo, value: Any) -> Any:
     if get_origin(field.annotation) is not dict:
         return value
-    pairs = [text.partition("=") for text in value]
-    for name, separator, _ in pairs:
+    parsed: dict[str, str] = {}
+    for text in value:
+        name, separator, item = text.partition("=")
         if not separator or not name:
-            raise PurifyError(f"expected NAME=VALUE, got {name!r}")
-    return {name: item for name, _, item in pairs}
+            raise PurifyError(f"--{option.replace('_', '-')}: expected NAME=VALUE, got {text!r}")
+        if parsed.setdefault(name, item) != item:
+            raise PurifyError(f"--{option.replace('_', '-')}: {name} is both {parsed[name]} and {item}")
+    return parsed

@@ -13,7 +13,7 @@ from purify.reporting.figures import CallStats, EditStats, Stats
 from purify.reporting.remarks import verdict
 from purify_cli.terminal import one_line
 
-_BAR = 30
+_BAR = 26
 
 
 def show_stats(report: Stats, source: Path, console: Console, top: int) -> None:
@@ -107,7 +107,7 @@ def _show_similarity(edits: EditStats, console: Console) -> None:
         marks = [gamma for gamma in edits.thresholds if low <= gamma < high or gamma == high == 1]
         shallow = bool(edits.thresholds) and low >= min(edits.thresholds)
         bar = Text("█" * max(round(_BAR * count / most), 1 if count else 0), style="green" if shallow else "yellow")
-        mark = "".join(f"  ◀ gamma {gamma:g}, shallow from here on" for gamma in marks)
+        mark = "".join(f"  ◀ gamma {gamma:g}: shallow from here" for gamma in marks)
         console.print(Text.assemble(f"  {low:.1f}–{high:.1f}  ", f"{count:>7,}  ", bar, (mark, "bold")))
     if edits.not_comparable:
         console.print(f"  none     {edits.not_comparable:>7,}  (a call could not be parsed: deep)")
@@ -127,7 +127,7 @@ def _show_advantage(report: Stats, console: Console) -> None:
     for entry in advantage.means:
         mean, error = (
             "–" if value is None else f"{value:{form}}"
-            for value, form in ((entry.mean, "+.3f"), (entry.standard_error, ".3f"))
+            for value, form in ((entry.mean, "+z.3f"), (entry.standard_error, ".3f"))
         )
         table.add_row(f"  {entry.of}", f"{entry.trajectories:,}", mean, error)
     console.print(table)

@@ -102,9 +102,9 @@ def run_stage(
             _log(out, stage, workers, started)
     except OSError as error:
         what = os.strerror(error.errno) if error.errno else error
-        raise PurifyError(
-            f"{error.filename or out}: {what}; finished shards are kept, mend this (free space?) and add --resume"
-        ) from None
+        kept = "finished shards are kept, mend this (free space?) and add --resume"
+        advice = kept if (out / PARTIAL).is_dir() else "nothing was written"
+        raise PurifyError(f"{error.filename or out}: {what}; {advice}") from None
     return manifest
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from purify.exporting.stage import ExportReport
 
 # No `configs` block: with one, `datasets` names its cache after the block alone, and another export would be given the
-# rows of the first. `data/train-*` is found without it.
+# rows of the first. The files in `data/` are found without it.
 _CARD = """---
 tags:
 - tool-use

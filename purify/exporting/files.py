@@ -5,7 +5,8 @@ Records are written as they come: one trajectory may give many, and each may be 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -13,11 +14,46 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from purify.datasets.parquet import WRITER_OPTIONS
+from purify.datasets.sink import sync
+from purify.digests import file_sha256
 from purify.exporting.base import Layout, RowData, json_leaf, to_arrow
+from purify_schemas import Shard
 
 BATCH_RECORDS = 256
 BATCH_BYTES = 16 * 2**20
 """A row group of Parquet has at most so many records, and, but for its last one, so many bytes."""
+FOLDER_FILES = 9_000
+"""The Hub takes fewer than 10,000 entries in a folder. (huggingface.co/docs/hub/repositories-recommendations)"""
+
+
+def data_names(count: int, folder_files: int = FOLDER_FILES) -> list[str]:
+    """The final names of so many files, in order and without their suffix: in folders where one would hold too many.
+
+    All numbers are as wide as the count, so that names sort in this order. `load_dataset` needs that, too: it takes
+    files with five digits for all there are, and passes over wider ones beside them.
+    """
+    width = max(5, len(str(count)))
+    names = [f"train-{number:0{width}d}-of-{count:0{width}d}" for number in range(count)]
+    if count <= folder_files:
+        return [f"data/{name}" for name in names]
+    return [f"data/{number // folder_files:05d}/{name}" for number, name in enumerate(names)]
+
+
+def put_in_place(written: Sequence[tuple[Path, int]], out: Path, folder_files: int = FOLDER_FILES) -> list[Shard]:
+    """Give files, each with how many records it holds, their final names below `out`; what stood there goes."""
+    if (data := out / "data").exists():
+        shutil.rmtree(data)
+    data.mkdir()
+    files = []
+    for name, (path, records) in zip(data_names(len(written), folder_files), written, strict=True):
+        final = out / f"{name}{path.suffix}"
+        final.parent.mkdir(exist_ok=True)
+        path.replace(final)
+        place = final.relative_to(out).as_posix()
+        files.append(Shard(path=place, rows=records, bytes=final.stat().st_size, sha256=file_sha256(final)))
+    for folder in {data, *((out / file.path).parent for file in files)}:
+        sync(folder)
+    return files
 
 
 class Writer(Protocol):

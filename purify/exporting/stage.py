@@ -23,12 +23,11 @@ from purify.datasets.dataset import PARTIAL
 from purify.datasets.parquet import row_groups
 from purify.datasets.sink import sync, write_atomically
 from purify.datasets.stage import only_writer, worker_pool
-from purify.digests import file_sha256
 from purify.errors import PurifyError
 from purify.exporting.base import Exporter, Surveying, Tally
 from purify.exporting.card import export_card
 from purify.exporting.config import ExportConfig
-from purify.exporting.files import WRITERS, write_empty
+from purify.exporting.files import WRITERS, put_in_place, write_empty
 from purify.exporting.registry import EXPORTERS
 from purify_schemas import Shard, Trajectory, from_table
 from purify_schemas.rows import Row
@@ -180,21 +179,12 @@ def _publish(dataset: Dataset, config: ExportConfig, parts: Sequence[_Part], fol
     """Give the files their final names, then write the card, and the report last."""
     exporter = EXPORTERS[config.to]
     (out / REPORT).unlink(missing_ok=True)
-    if (out / "data").exists():
-        shutil.rmtree(out / "data")
-    (out / "data").mkdir()
     written = [(folder / name, records) for part in parts for name, records in part.files.items()]
     if not written and exporter.schema is not None:
         empty = folder / "00000.parquet"
         write_empty(empty, exporter.schema)
         written = [(empty, 0)]
-    files = []
-    for number, (path, records) in enumerate(written):
-        name = f"data/train-{number:05d}-of-{len(written):05d}{path.suffix}"
-        path.replace(out / name)
-        size, digest = (out / name).stat().st_size, file_sha256(out / name)
-        files.append(Shard(path=name, rows=records, bytes=size, sha256=digest))
-    sync(out / "data")
+    files = put_in_place(written, out)
     lost = _sum(parts, "lost")
     report = ExportReport(
         format=exporter.name,

@@ -76,6 +76,8 @@ class RecordContext:
     config: ImportConfig = field(default_factory=ImportConfig)
     root: Path | None = None
     """The imported folder, for formats that keep what all records of a file share in another file beside it."""
+    unheeded: set[str] = field(default_factory=set)
+    """Options that had nothing to act on in this record, for the user to be told."""
 
     def outcome(self, text: str | None, *, tool: str | None = None) -> Outcome:
         """Judge a tool result by the failure rules; None means that no result came back."""
@@ -140,6 +142,8 @@ class RecordContext:
             if task is not None:
                 update |= {"task_id": task, "group_id": digest(*self._scope(source, task))}
             update["source"] = source
+        if config.rules is not None:
+            self.unheeded.add("rules")
         return told.model_copy(update=update)
 
     def _state(self, tool: str, state: ToolStateName) -> ToolStateName:
@@ -160,4 +164,6 @@ class RecordContext:
                 value: Any = record
                 for key in dotted.split("."):
                     value = value.get(key) if isinstance(value, Mapping) else None
+                if value is None:
+                    self.unheeded.add("task_by")
                 return None if value is None else str(value)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from purify.importing.templates import TemplateName
 from purify_schemas.names import ToolStateName
@@ -35,3 +37,9 @@ class ImportConfig(BaseModel):
     policy: str | None = Field(
         default=None, description="Name of the policy revision; with it, groups may span several files."
     )
+
+    @model_validator(mode="after")
+    def _preset_has_a_reader(self) -> Self:
+        if self.preset is not None and self.format not in ("auto", "tagged"):
+            raise ValueError("preset is read only with format tagged")
+        return self

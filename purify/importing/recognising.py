@@ -87,6 +87,8 @@ def _recognise_file(root: Path, name: str) -> Recognised:
     if not records:
         nothing = NO_RECORD if (root / name).stat().st_size else EMPTY
         return Recognised(name, None, UNREADABLE if reads else nothing)
+    if records[0].keys() >= {"trajectory_id", "tool_state", "steps"}:
+        return Recognised(name, None, "is a shard of a purify dataset; give its folder to `purify clean`")
     keys = ", ".join(sorted(records[0])[:8])
     known = ", ".join(sorted(IMPORTERS))
     return Recognised(name, None, f"format not recognised (a record has the keys {keys}); known with --format: {known}")

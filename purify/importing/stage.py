@@ -64,10 +64,12 @@ class _Import:
         for read in read_segment(self.root, segment):
             suited = self._suited(importer, read)
             rules = load_rules(self.config.rules or suited.default_rules)
-            made = convert(suited, read, RecordContext(segment.name, read.row, rules, self.config, self.root))
+            context = RecordContext(segment.name, read.row, rules, self.config, self.root)
+            made = convert(suited, read, context)
             if isinstance(made, str):
                 put_aside(read, segment.name, made, sink)
                 continue
+            sink.counts.update(f"unheeded_{option}" for option in context.unheeded)
             batch.append((read if read.raw is None else replace(read, record=None), made))
             rows += len(made)
             size += len(read.raw) if read.raw is not None else UNSIZED_BYTES

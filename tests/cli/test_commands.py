@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,7 @@ def test_help_loads_no_heavy_library() -> None:
     assert ended.returncode == 0, ended.stderr
     start = time.perf_counter()
     assert "clean" in good("--help")
+    assert good("--version") == f"purify {version('purify-trajectories')}\n"
     assert time.perf_counter() - start < 30, "a hang, not a measurement"
 
 

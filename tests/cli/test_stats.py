@@ -96,9 +96,9 @@ def test_purified(folder: Path) -> None:
         "",
         "similarity of failed and corrected call",
         *(f"0.{low}–0.{low + 1} 0" for low in range(5)),
-        "0.5–0.6 0 ◀ gamma 0.5, shallow from here on",
+        "0.5–0.6 0 ◀ gamma 0.5: shallow from here",
         *(f"0.{low}–0.{low + 1} 0" for low in range(6, 8)),
-        "0.8–0.9 1 " + "█" * 30,
+        "0.8–0.9 1 " + "█" * 26,
         "0.9–1.0 0",
     ]
 

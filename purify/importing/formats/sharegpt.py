@@ -8,6 +8,9 @@ A call that the source gives as JSON has no raw text: `action.text` is null. A c
 it, from the start of the call to the end of the turn. One message may hold the results of several parallel calls; it
 stays one message, and each call is judged by its own part. Thinking includes its `<think>` tags.
 
+The rollouts of many frameworks are written in this shape, so the failure rules are agent-data-protocol's: a trajectory
+fails the same calls here as in its `*_std.json`, though its tools have other names and its results a line before them.
+
 Field names: LLaMA-Factory's data/README.md and src/llamafactory/v1/plugins/data_plugins/converter.py;
 agent-data-protocol's `*_sft.json`.
 
@@ -45,7 +48,7 @@ class ShareGPT:
     """See the module's docstring."""
 
     name = "sharegpt"
-    default_rules = "tool"
+    default_rules = "adp"
 
     def recognise(self, record: Record) -> str | None:
         key = _key(record) if told_by_tokens(record) is None else None

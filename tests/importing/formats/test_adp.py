@@ -301,3 +301,51 @@ def test_real_samples(
             assert row.answer == patch
     if name == "agenttuning_os":
         assert [row.answer for row in rows] == ["0", "3", "55", "5", "6"]
+
+
+FRAME = "EXECUTION RESULT of [{}]:\n"
+FAILURES: dict[str, list[tuple[str, int, tuple[str, str, str]]]] = {
+    "agenttuning_os": [],
+    "codeactinstruct": [
+        (
+            "oct28_full6728/tabular/wiki_table_questions/nt-12427/claude-instant-1/max5_p2+tool+cd",
+            1,
+            ("error", "OperationalError", "rule:exceptions/exception"),
+        )
+    ],
+    "nebius_SWE-agent-trajectories": [
+        *(
+            ("tempoCollaboration__OQuPy-74_55", at, ("error", "ValueError", "rule:exceptions/exception"))
+            for at in (2, 6, 8)
+        ),
+        *(
+            ("ReviewNB__treon-25_38", at, ("error", "IndentationError", "rule:swe-agent/edit_not_applied"))
+            for at in (5, 6, 7)
+        ),
+        ("ReviewNB__treon-25_38", 12, ("error", "NotJSONError", "rule:exceptions/exception")),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_real_conversations_fail_the_same_calls(name: str, tmp_path: Path) -> None:
+    """`*_sft.json` holds the same trajectories as conversations, each with one call of `finish` more."""
+    std = list(import_dump(dump(f"adp/{name}__sample_std.json"), tmp_path / "std").dataset)
+    sft = list(import_dump(dump(f"adp/{name}__sample_sft.json"), tmp_path / "sft").dataset)
+    assert [row.source.format for row in (*std, *sft)] == ["adp"] * 5 + ["sharegpt"] * 5
+    assert [row.task_id for row in std] == [row.task_id for row in sft]
+    failures = []
+    for row, other in zip(std, sft, strict=True):
+        assert [(call.name, call.status) for call in other.steps[-1].calls] == [("finish", "unknown")]
+        for at, (step, same) in enumerate(zip(row.steps[:-1], other.steps[:-1], strict=True)):
+            assert [judged(call) for call in step.calls] == [judged(call) for call in same.calls]
+            failures += [(row.task_id, at, judged(call)) for call in step.calls if call.failed]
+            if at + 2 < len(row.steps):  # the last words of the environment are drawn anew
+                frame = FRAME.format(same.calls[0].name) if same.calls else ""
+                texts = [[frame + (message.content or "") for message in step.observation.messages]]
+                assert texts == [[message.content for message in same.observation.messages]]
+    assert failures == FAILURES[name]
+
+
+def judged(call: Call) -> tuple[str, str | None, str | None]:
+    return call.status, call.error_type, call.status_source

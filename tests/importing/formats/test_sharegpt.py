@@ -137,6 +137,18 @@ def test_one_result_in_an_envelope_is_judged_by_its_content() -> None:
     assert step.calls == [Call(name="search", arguments='{"q": "rice"}', **OK)]
 
 
+def test_results_of_other_frameworks_are_judged_by_their_rules() -> None:
+    call = "<function=execute_bash>\n<parameter=command>\nedit 1:1\n</parameter>\n</function>"
+    said = "Your proposed edit has introduced new syntax error(s).\n\nERRORS:\n- E999 IndentationError: bad indent\n"
+    prompt = "\n(Open file: /a.py)\n(Current directory: /)\nbash-$"
+    (step,) = steps(("function_call", call), ("observation", f"EXECUTION RESULT of [execute_bash]:\n{said}{prompt}"))
+    assert [(made.status, made.error_type, made.status_source) for made in step.calls] == [
+        ("error", "IndentationError", "rule:swe-agent/edit_not_applied")
+    ]
+    (step,) = steps(("function_call", call), ("observation", f"EXECUTION RESULT of [execute_bash]:\nDone.{prompt}"))
+    assert [(made.status, made.status_source) for made in step.calls] == [("ok", "no_rule")]
+
+
 def test_calls_that_cannot_be_parsed() -> None:
     hermes, value, arguments = steps(
         ("gpt", '<tool_call>{"name": "f", "arguments": {</tool_call>'),
@@ -414,7 +426,7 @@ def test_real_llama_factory_parts() -> None:
     [
         ("agenttuning_os__sample_sft", (5, 34, {"ok": 24, "unknown": 5})),
         ("codeactinstruct__sample_sft", (5, 18, {"ok": 10, "unknown": 5, "error": 1})),
-        ("nebius_SWE-agent-trajectories__sample_sft", (5, 54, {"ok": 45, "unknown": 5, "error": 4})),
+        ("nebius_SWE-agent-trajectories__sample_sft", (5, 54, {"ok": 42, "unknown": 5, "error": 7})),
     ],
 )
 def test_real_agent_data_protocol(name: str, expected: tuple[int, int, dict[str, int]]) -> None:
