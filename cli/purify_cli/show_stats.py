@@ -131,6 +131,8 @@ def _show_advantage(report: Stats, console: Console) -> None:
         )
         table.add_row(f"  {entry.of}", f"{entry.trajectories:,}", mean, error)
     console.print(table)
+    shared = f"over the {advantage.trajectories:,} trajectories with a reward in groups of two or more"
+    console.print(Text(f"  {shared}", style="dim"))
     console.print(verdict(advantage), style="dim")
 
 

@@ -62,6 +62,7 @@ def test_raw(folder: Path) -> None:
         "without a failed call 1 -0.707 –",
         "whose first call failed 1 +0.707 –",
         "recovered from a failed call 1 +0.707 –",
+        "over the 2 trajectories with a reward in groups of two or more",
         "Only one trajectory with a reward recovered from a failed call: too few to tell",
         "whether purifying helps.",
     ]
