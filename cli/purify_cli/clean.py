@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -108,6 +109,13 @@ def restore_command(
     raw = lineage[cleaned[-1] - 1] if cleaned else None
     if raw is not None and raw.digest == dataset.manifest.digest:
         say("identical to the raw dataset it was purified from")
+    elif raw is not None and (left := raw.rows - dataset.manifest.rows):
+        stage = next(below.stage for above, below in pairwise(lineage[cleaned[-1] - 1 :]) if below.rows < above.rows)
+        by = "publish --drop-contaminated" if stage == "publish" else stage
+        warn(
+            f"rows are restored, but {left:,} of the {raw.rows:,} raw row(s) are not among them: {by} left them out; "
+            "to get all, restore the purified dataset that still has them"
+        )
     elif raw is not None:
         warn(
             f"rows are restored, but the bytes differ from the raw dataset's (digest {raw.digest}): "

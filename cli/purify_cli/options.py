@@ -72,15 +72,16 @@ def build(model: type[Config], file: Path | None, given: dict[str, Any]) -> Conf
         return model.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
+        said = first["msg"].removeprefix("Value error, ")
         name = str(first["loc"][0]) if first["loc"] else ""
         where = f"{file}: " if file and given.get(name) is None else ""
         if first["type"] == "extra_forbidden":
             raise PurifyError(f"{where}unknown option {name!r}; known: {', '.join(model.model_fields)}") from None
         if not name:
-            raise PurifyError(first["msg"].removeprefix("Value error, ")) from None
+            raise PurifyError(said) from None
         if first["type"] == "missing":
             raise PurifyError(f"--{name.replace('_', '-')} is required") from None
-        raise PurifyError(f"{where}--{name.replace('_', '-')}: {first['msg']}, got {first['input']!r}") from None
+        raise PurifyError(f"{where}--{name.replace('_', '-')}: {said}, got {first['input']!r}") from None
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:

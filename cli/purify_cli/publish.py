@@ -13,6 +13,7 @@ from purify_cli.writing import progress_bar, say, summary, warn
 
 if TYPE_CHECKING:
     from purify.publishing import Published
+    from purify.publishing.report import Benchmark
 
 
 @configured(PublishConfig)
@@ -49,11 +50,15 @@ def _show(made: Published, config: PublishConfig) -> None:
     if audit.contamination is not None:
         kept = f" and kept in {made.aside}" if made.aside else ""
         left_out = f", left out{kept}" if audit.dropped else ""
-        say(f"benchmark questions in {len(audit.contaminated):,} rows{left_out}")
+        say(f"benchmark questions in {len(audit.contaminated):,} row(s){left_out}")
+        for benchmark in audit.contamination.benchmarks:
+            _show_what_was_not_looked_for(benchmark)
+        if audit.dropped and not made.dataset.manifest.rows:
+            warn("no row is left")
     if audit.near_duplicates is not None:
         near = audit.near_duplicates
         say(
-            f"near-duplicates: {near.clustered:,} of {near.rows:,} rows in {len(near.clusters):,} clusters, "
+            f"near-duplicates: {near.clustered:,} of {near.rows:,} row(s) in {len(near.clusters):,} cluster(s), "
             f"{near.across:,} across groups"
         )
     counts = ", ".join(f"{kind} {count:,}" for kind, count in audit.counts().items())
@@ -61,10 +66,21 @@ def _show(made: Published, config: PublishConfig) -> None:
     if made.blocking:
         stopped = "" if config.repo is None or config.dry_run else ", so nothing was uploaded"
         warn(
-            f"{sum(made.blocking.values()):,} findings{stopped}: mend the data, "
+            f"{sum(made.blocking.values()):,} finding(s){stopped}: mend the data, "
             f"or accept them with --allow-findings {next(iter(made.blocking))}"
         )
     elif made.uploaded is not None:
         say(f"uploaded: {made.uploaded.url} ({'private' if made.uploaded.private else 'public'})")
     else:
         say("nothing was uploaded: " + ("--dry-run" if config.dry_run else "name a repository with --repo USER/NAME"))
+
+
+def _show_what_was_not_looked_for(benchmark: Benchmark) -> None:
+    from purify.publishing.contamination import COMMON, SHORTEST
+
+    for count, why in (
+        (benchmark.too_short, f"too short to look for (fewer than {SHORTEST} words)"),
+        (benchmark.shared, f"without words of their own to look for (more than {COMMON} questions share them)"),
+    ):
+        if count:
+            say(f"{benchmark.name}: {count:,} of {benchmark.questions:,} question(s) {why}")

@@ -5,6 +5,7 @@ Front matter: huggingface/hub-docs, `datasetcard.md` (names), `docs/hub/datasets
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import yaml
 
 from purify.publishing.config import PublishConfig
 from purify.publishing.contamination import LONGEST, SHORTEST
+from purify.publishing.counts import counted
 from purify.publishing.duplicates import SHINGLE
 from purify.publishing.features import card_features
 from purify.publishing.limits import limits
@@ -62,7 +64,7 @@ class Facts(NamedTuple):
         """One sentence, for the card and for croissant.json."""
         scored = ", with log-probs of every model token" if self.manifest.scored else ""
         what = "purified" if self.stats.edits else "raw"
-        return f"Rollouts of tool-using language models, {what}{scored}: {self.manifest.rows:,} trajectories."
+        return f"Rollouts of tool-using language models, {what}{scored}: {_trajectories(self.manifest.rows)}."
 
 
 def card(facts: Facts, schema: pa.Schema, folder: Path) -> str:
@@ -70,9 +72,15 @@ def card(facts: Facts, schema: pa.Schema, folder: Path) -> str:
     import jinja2
 
     page = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    page.filters.update(number=_number, percent=_percent, cell=lambda value: _cell(value, facts.redacted))
+    page.filters.update(
+        number=_number,
+        percent=_percent,
+        counted=counted,
+        trajectories=_trajectories,
+        cell=lambda value: _cell(value, facts.redacted),
+    )
     stats = facts.stats
-    after = stats.after.by_tool if stats.after else {}
+    tools = _tools(stats)
     body = page.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         facts._asdict(),
         title=facts.title,
@@ -81,7 +89,8 @@ def card(facts: Facts, schema: pa.Schema, folder: Path) -> str:
         purified=stats.edits is not None,
         shown=stats.after or stats.before,
         before=" before" if stats.after else "",
-        after_tools={name: after.get(name, ToolStats(calls=0, failed=0)) for name in stats.before.by_tool},
+        failing={name: tool for name, tool in tools.items() if tool.failed},
+        quiet=[tool for tool in tools.values() if not tool.failed],
         options=_options(facts),
         dropped=facts.audit.dropped,
         contaminated=Counter(row.benchmark for row in facts.audit.contaminated),
@@ -109,7 +118,7 @@ def _front_matter(facts: Facts, schema: pa.Schema, folder: Path) -> str:
     loaded = sum(_uncompressed(folder / shard.path) for shard in manifest.shards)
     split = {"name": "train", "num_bytes": loaded, "num_examples": manifest.rows}
     matter: dict[str, Any] = {
-        "license": " ".join((facts.config.license or "").split()) or "unknown",
+        "license": facts.config.license or "unknown",
         "pretty_name": facts.title,
         "task_categories": ["text-generation"],
         "size_categories": [_size(manifest.rows)],
@@ -139,10 +148,41 @@ def _options(facts: Facts) -> list[tuple[str, str]]:
     if edits is None:
         return []
     if facts.made_by == "clean":
-        return [("method", "saar")] + [(name, str(value)) for name, value in facts.options.items()]
+        given = {name: value for name, value in facts.options.items() if value is not None and value != {}}
+        return [("method", "saar"), *((name, _value(value, facts.redacted)) for name, value in given.items())]
     gates = ", ".join(edits.gates) or "none"
     gammas = ", ".join(f"{gamma:g}" for gamma in edits.thresholds) or "no edit was judged"
-    return [("method", "saar"), ("gamma", gammas), ("gates", gates), ("written by", facts.made_by)]
+    said = {"method": "saar", "gamma": gammas, "gates": gates, "written by": facts.made_by}
+    return [(name, _cell(text, facts.redacted)) for name, text in said.items()]
+
+
+def _value(value: object, redacted: Callable[[str], str]) -> str:
+    """The value of an option as a YAML file would have it; lists and mappings as code, whose brackets are no links."""
+    if isinstance(value, str):
+        return _cell(value, redacted)
+    text = redacted(json.dumps(value, ensure_ascii=False))
+    if not isinstance(value, list | dict):
+        return text
+    return "`" + text.replace("`", "'").replace("|", "\\|") + "`"
+
+
+class _Tool(NamedTuple):
+    before: ToolStats
+    after: ToolStats
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.before.failed or self.after.failed)
+
+
+def _tools(stats: Stats) -> dict[str, _Tool]:
+    none = ToolStats(calls=0, failed=0)
+    after = stats.after.by_tool if stats.after else {}
+    return {name: _Tool(tool, after.get(name, none)) for name, tool in stats.before.by_tool.items()}
+
+
+def _trajectories(count: int) -> str:
+    return counted(count, "trajectory", "trajectories")
 
 
 def _number(count: int) -> str:

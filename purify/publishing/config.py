@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from purify.publishing.personal import PERSONAL_KINDS
 from purify.publishing.secrets import SECRET_KINDS
@@ -14,6 +15,17 @@ from purify.publishing.secrets import SECRET_KINDS
 KINDS = (*SECRET_KINDS, *PERSONAL_KINDS)
 """What a finding can be: `secret:NAME` or `personal:NAME`."""
 _REPO = re.compile(r"[\w.-]+/[\w.-]+")
+_LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
+
+
+def _kind(name: str) -> str:
+    known = ("all", "secret", "personal", *KINDS)
+    if name not in known:
+        near = get_close_matches(name, known, n=1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        what = "name all, secret, personal, or a kind of those in audit.json, like"
+        raise ValueError(f"no such kind of finding{hint}; {what} {PERSONAL_KINDS[0]}")
+    return name
 
 
 class PublishConfig(BaseModel):
@@ -39,7 +51,7 @@ class PublishConfig(BaseModel):
     date_published: Annotated[str | None, Field(pattern=r"^\d{4}-\d\d-\d\d$")] = Field(
         default=None, description="Date for croissant.json, as YYYY-MM-DD; no clock is read."
     )
-    allow_findings: tuple[str, ...] = Field(
+    allow_findings: tuple[Annotated[str, AfterValidator(_kind)], ...] = Field(
         default=(), description="Upload in spite of these findings: a kind, secret, personal or all."
     )
     benchmark: tuple[str, ...] = Field(
@@ -64,14 +76,12 @@ class PublishConfig(BaseModel):
         """One name stands for a list of one, as on the command line."""
         return (value,) if isinstance(value, str) else value
 
-    @field_validator("allow_findings")
+    @field_validator("license")
     @classmethod
-    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for name in value:
-            if name not in (*KINDS, "secret", "personal", "all"):
-                raise ValueError(
-                    f"no kind of finding is called {name!r}; there are all, secret, personal, {', '.join(KINDS)}"
-                )
+    def _identifier(cls, value: str | None) -> str | None:
+        if value is not None and not _LICENSE.fullmatch(value):
+            what = "no identifier of the hub: those are in lower case, like apache-2.0"
+            raise ValueError(f"{what} (huggingface.co/docs/hub/repositories-licenses)")
         return value
 
     @field_validator("repo")
@@ -92,6 +102,11 @@ class PublishConfig(BaseModel):
     def _together(self) -> Self:
         if self.drop_contaminated and not self.benchmark:
             raise ValueError("drop_contaminated needs a benchmark to compare with")
+        if self.benchmark_field is not None and not self.benchmark:
+            raise ValueError("benchmark_field needs a benchmark that has the field")
+        for name in ("public", "replace_repo"):
+            if getattr(self, name) and self.repo is None:
+                raise ValueError(f"{name} needs a repo to upload to")
         return self
 
     def allows(self, kind: str) -> bool:

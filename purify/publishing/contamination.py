@@ -162,7 +162,7 @@ def _questions(path: Path, field: str | None) -> Iterator[str]:
             raise PurifyError(f"{path}: is no UTF-8 text; questions are JSON, JSON lines, Parquet or text") from None
         yield from (line for line in text.splitlines() if line.strip())
         return
-    for record in read_records(path):
+    for record in read_records(path, file="benchmark file", record="question"):
         if record.value is None:
             raise PurifyError(f"{path} row {record.row}: {record.problem}")
         fields = (field,) if field else FIELDS

@@ -36,6 +36,8 @@ def copy_options(dataset: Dataset, config: PublishConfig) -> dict[str, Any]:
     """
     benchmarks = [Path(name) for name in config.benchmark]
     for path in benchmarks:
+        if path.is_dir():
+            raise PurifyError(f"{path}: is a folder; name the file in it that holds the questions")
         if not path.is_file():
             raise PurifyError(f"{path}: no such benchmark file")
     return config.model_dump(mode="json", exclude=set(_OF_THE_UPLOAD)) | {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from purify.publishing.counts import counted
 from purify.publishing.report import Audit
 from purify.reporting.figures import Stats
 
@@ -17,22 +18,23 @@ def limits(
         accepted = sum(stats.edits.accepted.values())
         if accepted and not online:
             yield (
-                f"{accepted:,} edits were made after sampling: what follows an edit was sampled with the failed call "
-                "still in the context"
+                f"{counted(accepted, 'edit was', 'edits were')} made after sampling: what follows an edit was sampled "
+                "with the failed call still in the context"
                 + (", so its stored log-probs are those of another context" if log_probs else "")
                 + " (`provenance.stale_from` says from where on)."
             )
         if stats.edits.state_unknown:
             yield (
-                f"{stats.edits.state_unknown:,} edits are of tools whose state is not declared. If such a tool changes "
-                "files or a session, a later result may depend on a call that is no longer there."
+                f"For {counted(stats.edits.state_unknown, 'edit')} the state of the tool is not declared. If such a "
+                "tool changes files or a session, a later result may depend on a call that is no longer there."
             )
         if left := stats.edits.rows_mixed_in:
             asked = ", ".join(f"{name} {options[name]}" for name in ("fraction", "apply_to") if name in options)
-            yield f"{left:,} trajectories were left raw on purpose ({asked or 'by an option'}); `mixed_in` marks them."
+            were = counted(left, "trajectory was", "trajectories were")
+            yield f"{were} left raw on purpose ({asked or 'by an option'}): `mixed_in` is true."
         if stats.after and stats.after.failed:
             yield (
-                f"{stats.after.failed:,} failed calls remain: nothing in the same trajectory corrected them, or the "
+                f"Failed calls remain ({stats.after.failed:,}): nothing in the same trajectory corrected them, or the "
                 "edit was refused."
             )
         yield (
@@ -44,9 +46,11 @@ def limits(
             "are published."
         )
     if repeated:
-        yield f"{repeated:,} trajectory_ids are on more than one row: the source has these samples more than once."
+        ids = counted(repeated, "trajectory_id is", "trajectory_ids are")
+        yield f"{ids} on more than one row: the source repeats samples."
     if unknown := (stats.after or stats.before).by_status.get("unknown", 0):
-        yield f"{unknown:,} tool calls have no known status: they count neither as failed nor as successful."
+        calls = counted(unknown, "tool call has", "tool calls have")
+        yield f"{calls} no known status, and count{'s' if unknown == 1 else ''} neither as failed nor as successful."
     yield (
         "The scan knows the form of tokens, keys and numbers. It does not find passwords that look like words, keys "
         "of services it does not know, telephone numbers without separators or a word in front, names, places or birth "

@@ -148,19 +148,21 @@ def _standing(out: Path, identity: str, dataset: Dataset) -> Literal["same", "ea
 
 def _warnings(dataset: Dataset, config: PublishConfig) -> list[str]:
     lines = []
+    if not len(dataset):
+        lines.append("the dataset has no rows")
     if config.license is None:
         lines.append("no licence was given: the card says unknown; give one with --license")
     known = sources(dataset, config.source_license)
     if known.unknown:
         lines.append(
-            f"{known.unknown:,} of {len(dataset):,} rows have a source of unknown licence; "
+            f"the licence of {known.unknown:,} of {len(dataset):,} row(s) is unknown; "
             "give it with --source-license NAME=LICENCE (a framework, model, file or folder of the card's table)"
         )
     lines += [
         f"--source-license {name}: no row has a framework, model, file or folder of that name" for name in known.unused
     ]
     if repeated := repeated_ids(dataset):
-        lines.append(f"{repeated:,} trajectory_ids are on more than one row: croissant.json names no key")
+        lines.append(f"{repeated:,} trajectory_id(s) on more than one row: croissant.json names no key")
     if dataset.manifest.rejected_files:
-        lines.append(f"{dataset.manifest.rejected:,} rejected records are not published: they hold raw text")
+        lines.append(f"{dataset.manifest.rejected:,} rejected record(s) are not published: they hold raw text")
     return lines

@@ -1,4 +1,4 @@
-"""The records of a task file: JSON lines, one JSON array, or Parquet.
+"""The records of a file of tasks, or of questions: JSON lines, one JSON array, or Parquet.
 
 A line that cannot be read is a record with a problem. An array or a Parquet file that breaks off is an error: what
 follows the damage cannot be found.
@@ -43,8 +43,8 @@ class _RepeatedKeyError(ValueError):
     pass
 
 
-def read_records(path: Path) -> Iterator[Record]:
-    """All records of a file.
+def read_records(path: Path, *, file: str = "task file", record: str = "task") -> Iterator[Record]:
+    """All records of a file. `file`, `record`: what messages call them.
 
     Raises `PurifyError` if it is missing, empty, of another kind, or damaged where no record ends.
     """
@@ -52,15 +52,15 @@ def read_records(path: Path) -> Iterator[Record]:
         raise PurifyError(f"{path}: no such file")
     if path.is_dir() or path.suffix.lower() not in SUFFIXES:
         what = "is a folder" if path.is_dir() else f"has the suffix {path.suffix!r}"
-        raise PurifyError(f"{path}: {what}; a task file is one of {', '.join(SUFFIXES)}")
+        raise PurifyError(f"{path}: {what}; a {file} is one of {', '.join(SUFFIXES)}")
     if path.stat().st_size == 0:
-        raise PurifyError(f"{path}: is empty; a task file has one task a line")
+        raise PurifyError(f"{path}: is empty; a {file} has one {record} a line")
     if path.suffix.lower() == ".parquet":
         yield from _parquet(path)
     elif path.suffix.lower() == ".json" and _starts_array(path):
-        yield from _array(path)
+        yield from _array(path, record)
     else:
-        yield from _lines(path)
+        yield from _lines(path, record)
 
 
 def dump_json(value: object) -> str:
@@ -68,17 +68,17 @@ def dump_json(value: object) -> str:
     return json.dumps(_finite(value), ensure_ascii=False, default=_as_text)
 
 
-def _lines(path: Path) -> Iterator[Record]:
+def _lines(path: Path, record: str) -> Iterator[Record]:
     with path.open("rb") as handle:
         for row, line in enumerate(handle):
             raw = (line.removeprefix(_BYTE_ORDER_MARK) if row == 0 else line).strip()
             if raw:
-                yield _line(raw, row)
+                yield _line(raw, row, record)
 
 
-def _line(raw: bytes, row: int) -> Record:
+def _line(raw: bytes, row: int, record: str) -> Record:
     try:
-        return _record(_STRICT.decode(raw.decode()), row, raw)
+        return _record(_STRICT.decode(raw.decode()), row, raw, record)
     except UnicodeDecodeError as error:
         problem = f"not UTF-8 (byte {error.start})"
     except json.JSONDecodeError as error:
@@ -96,7 +96,7 @@ def _starts_array(path: Path) -> bool:
         return handle.read(4096).removeprefix(_BYTE_ORDER_MARK).lstrip().startswith(b"[")
 
 
-def _array(path: Path) -> Iterator[Record]:
+def _array(path: Path, record: str) -> Iterator[Record]:
     """Element by element, so that each keeps its own text and a repeated key spoils only its element."""
     try:
         text = path.read_bytes().removeprefix(_BYTE_ORDER_MARK).decode()
@@ -106,7 +106,7 @@ def _array(path: Path) -> Iterator[Record]:
             start = at
             try:
                 value, at = _STRICT.raw_decode(text, start)
-                yield _record(value, row, text[start:at].encode())
+                yield _record(value, row, text[start:at].encode(), record)
             except _RepeatedKeyError as error:
                 _, at = _LENIENT.raw_decode(text, start)
                 yield Record(row, text[start:at].encode(), problem=str(error))
@@ -134,10 +134,10 @@ def _skip(text: str, at: int) -> int:
     return at
 
 
-def _record(value: object, row: int, raw: bytes) -> Record:
+def _record(value: object, row: int, raw: bytes, record: str) -> Record:
     if not isinstance(value, dict):
         kind = {list: "a list", str: "a string", type(None): "null"}.get(type(value), "a plain value")
-        return Record(row, raw, problem=f"a task is a JSON object, this is {kind}")
+        return Record(row, raw, problem=f"a {record} is a JSON object, this is {kind}")
     if b"\\u" in raw:
         try:
             dump_json(value).encode()

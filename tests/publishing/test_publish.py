@@ -20,6 +20,7 @@ from purify.datasets.verify import verify
 from purify.errors import PurifyError
 from purify.importing import import_dump
 from purify.publishing import PublishConfig, Published, publish, stage
+from purify.saar.config import SaarConfig
 from purify_schemas import PURIFIED_SCHEMA, Call, Message, Source
 from tests.publishing.support import purified, row
 from tests.support import call, dump, step, trajectory, write_dataset
@@ -93,6 +94,7 @@ def test_the_card(tmp_path: Path) -> None:
         "| gamma | 0.5 |",
         "| shallow | 3 |",
         "| python | 6 | 3 | 3 | 0 |",
+        '| code_arguments | `["code"]` |',
         "| NameError | 3 | 0 |",
         "| toy | hand | – | a.jsonl | 2 | **unknown** |",
         "| toy | hand | – | dir/b.jsonl | 1 | cc0-1.0 |",
@@ -105,7 +107,7 @@ def test_the_card(tmp_path: Path) -> None:
         made.dataset.manifest.shards[0].sha256,
     ):
         assert line in text
-    assert any("2 of 3 rows have a source of unknown licence" in line for line in made.warnings)
+    assert any("the licence of 2 of 3 row(s) is unknown" in line for line in made.warnings)
 
 
 def test_the_card_of_a_raw_dataset_speaks_of_no_edits(tmp_path: Path) -> None:
@@ -115,6 +117,47 @@ def test_the_card_of_a_raw_dataset_speaks_of_no_edits(tmp_path: Path) -> None:
     assert "| python | 2 | 1 |\n" in text and "purify restore" not in text and "What was purified" not in text
     assert "The licence of this dataset was not given" in text
     assert made.warnings[-1] == "--source-license nobody: no row has a framework, model, file or folder of that name"
+
+
+def test_the_card_lists_the_tools_that_failed_and_counts_the_others(tmp_path: Path) -> None:
+    quiet = [call("x", name=name) for name in ("look", "look", "read")]
+    failing = step(call("x", "error", name="write"), think="Once.")
+    write_dataset(tmp_path / "purified", [trajectory(failing, step(*quiet))])
+    published(tmp_path)
+    text = (tmp_path / "out/README.md").read_text()
+    assert "\n| write | 1 | 1 |\n| 2 more without a failed call | 3 | 0 |\n\n" in text and "| look |" not in text
+    write_dataset(tmp_path / "good/raw", [trajectory(step(*quiet))])
+    clean(tmp_path / "good/raw", tmp_path / "good/purified")
+    published(tmp_path / "good")
+    assert (
+        "|---|---|---|---|---|\n| 2 tools without a failed call | 3 | 0 | 3 | 0 |\n\n"
+        in (tmp_path / "good/out/README.md").read_text()
+    )
+
+
+def test_the_card_shows_the_options_as_yaml_has_them(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "raw", [row(0)])
+    states = {"a|b`": "stateless"}
+    clean(tmp_path / "raw", tmp_path / "purified", SaarConfig.model_validate({"gates": "off", "tool_state": states}))
+    published(tmp_path)
+    text = (tmp_path / "out/README.md").read_text()
+    table = text.partition("| option | value |\n|---|---|\n")[2].partition("\n\n")[0].splitlines()
+    assert table == [
+        "| method | saar |",
+        "| gamma | 0.5 |",
+        "| max_retries | 3 |",
+        "| min_similarity | 0.0 |",
+        "| compare | code |",
+        "| chain | first |",
+        "| similarity | difflib |",
+        '| code_arguments | `["code"]` |',
+        "| fraction | 1.0 |",
+        "| gates | `[]` |",
+        '| tool_state | `{"a\\|b\'": "stateless"}` |',
+        "| allow_external | false |",
+        "| seed | 0 |",
+        "| apply_to | all |",
+    ]
 
 
 @CROISSANT
@@ -181,7 +224,8 @@ def test_contaminated_rows_are_told_or_dropped_and_kept_aside(tmp_path: Path) ->
         ("contaminated", 3, "t3", "t3"),
     ]
     text = (tmp_path / "less/README.md").read_text()
-    assert "2 rows of the dataset that was published are left out" in text and "2, left out |" in text
+    assert "\n2 rows of the dataset that was published are left out, for" in text and "2, left out |" in text
+    assert "gives back the raw rows, but for those that were left out." in text
     assert load(tmp_path / "less", tmp_path / "cache").num_rows == 2
 
 
@@ -233,8 +277,17 @@ def test_a_damaged_dataset_is_refused(tmp_path: Path) -> None:
     ("options", "problem"),
     [
         ({"repo": "name"}, "must be USER/NAME"),
-        ({"allow_findings": "secrets"}, "no kind of finding is called 'secrets'"),
+        (
+            {"allow_findings": "secrets"},
+            r"no such kind of finding \(did you mean secret\?\); name all, secret, personal, or a",
+        ),
         ({"drop_contaminated": True}, "drop_contaminated needs a benchmark"),
+        ({"benchmark_field": "stem"}, "benchmark_field needs a benchmark"),
+        ({"public": True}, "public needs a repo to upload to"),
+        ({"replace_repo": True, "dry_run": True}, "replace_repo needs a repo to upload to"),
+        ({"license": "Apache 2.0"}, "no identifier of the hub: those are in lower case, like apache-2.0"),
+        ({"license": "mit\n# x"}, "no identifier of the hub"),
+        ({"license": ""}, "no identifier of the hub"),
         ({"date_published": "today"}, "should match pattern"),
         ({"near_duplicates": 1.5}, "less than or equal to 1"),
     ],
@@ -306,11 +359,11 @@ def test_a_folder_of_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_repeated_ids_are_told_and_are_no_key(tmp_path: Path) -> None:
     write_dataset(tmp_path / "purified", [row(0), row(0), row(1)])
     made = published(tmp_path, license="mit", source_license={"toy": "mit"})
-    assert made.warnings == ["1 trajectory_ids are on more than one row: croissant.json names no key"]
+    assert made.warnings == ["1 trajectory_id(s) on more than one row: croissant.json names no key"]
     described = json.loads((tmp_path / "out/croissant.json").read_text())
     assert "key" not in described["recordSet"][0]
     assert mlcroissant.Dataset(jsonld=tmp_path / "out/croissant.json").metadata.ctx.issues.errors == set()
-    assert "- 1 trajectory_ids are on more than one row" in (tmp_path / "out/README.md").read_text()
+    assert "- 1 trajectory_id is on more than one row" in (tmp_path / "out/README.md").read_text()
 
 
 def test_a_copy_without_contaminated_rows_is_verified_against_the_dataset(tmp_path: Path) -> None:
@@ -382,14 +435,13 @@ def test_names_of_others_are_no_markup(tmp_path: Path) -> None:
     rows = [trajectory(failed, step(Call(name=evil, arguments="{}", status="ok")))]
     source = Source(framework=evil, format="hand", model=evil, file="a", row=0)
     write_dataset(tmp_path / "purified", [rows[0].model_copy(update={"source": source})])
-    published(tmp_path, license="mit\n# x", title=f"T\n{evil}", source_license={"hand": evil})
+    published(tmp_path, title=f"T\n{evil}", source_license={"hand": evil})
     text = (tmp_path / "out/README.md").read_text().split("---\n", 2)[2]
     shown = r"!\[x\](https://evil.test/p.png) \[y\](https://evil.test) &amp;lt;img&amp;gt; \*b\* # h".replace(
         "!", r"\!"
     )
     assert text.count("evil.test") == 2 * 6 and text.count(shown) == 6
     assert f"\n# T {shown}\n" in text and "\n# h" not in text
-    assert yaml.safe_load((tmp_path / "out/README.md").read_text().split("---\n")[1])["license"] == "mit # x"
 
 
 def test_log_probs_are_spoken_of_where_there_are_some(tmp_path: Path) -> None:
@@ -403,7 +455,7 @@ def test_log_probs_are_spoken_of_where_there_are_some(tmp_path: Path) -> None:
         published(tmp_path / name)
         text = (tmp_path / name / "out/README.md").read_text()
         assert ("its stored log-probs are those of another context" in text) is said
-        assert "1 edits were made after sampling" in text
+        assert "- 1 edit was made after sampling" in text
 
 
 def test_a_copy_without_rows_does_not_promise_to_load(tmp_path: Path) -> None:
