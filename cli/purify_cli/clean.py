@@ -75,7 +75,7 @@ def command(
         say("the gate's reasons: purify inspect --reason gate; see --tool-state and --allow-external")
     if unknown := counts.get("edits_state_unknown", 0):
         warn(
-            f"{unknown:,} edits are of tools whose state is not declared; if such a tool changes files or a session, "
+            f"{unknown:,} edit(s) of tools whose state is not declared; if such a tool changes files or a session, "
             "say so with --tool-state NAME=external (or python_kernel, stateless)"
         )
     if not dataset.manifest.rows:

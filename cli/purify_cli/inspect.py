@@ -21,7 +21,9 @@ def command(
     source: Annotated[Path, typer.Argument(help="A dataset, raw or purified.")],
     edited: Annotated[bool, typer.Option("--edited", help="Only trajectories with an accepted edit.")] = False,
     refused: Annotated[bool, typer.Option("--refused", help="Only those with a refused edit.")] = False,
-    granularity: Annotated[str | None, typer.Option(metavar="shallow|deep", help="Only with such an edit.")] = None,
+    granularity: Annotated[
+        str | None, typer.Option(metavar="shallow|deep", help="Only with an accepted edit of this kind.")
+    ] = None,
     reason: Annotated[
         str | None,
         typer.Option(metavar="|".join(get_args(EditReason)), help="Only with an edit refused for this reason."),

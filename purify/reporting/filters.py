@@ -20,13 +20,16 @@ _SHOWN = 10
 
 
 class Filter(BaseModel):
-    """What a trajectory must have to be shown: all that is set. Of calls and edits, one must have all of it."""
+    """What a trajectory must have to be shown: all that is set.
+
+    What is asked of calls, one call must have; so must one accepted edit, and one refused one.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     edited: bool = Field(default=False, description="Has an accepted edit.")
     refused: bool = Field(default=False, description="Has a refused edit.")
-    granularity: Granularity | None = Field(default=None, description="Has such an edit.")
+    granularity: Granularity | None = Field(default=None, description="Has an accepted edit of this granularity.")
     reason: EditReason | None = Field(default=None, description="Has an edit refused for this reason.")
     error_type: str | None = Field(default=None, description="Has a failed call of this error type.")
     tool: str | None = Field(default=None, description="Has a call of this tool.")
@@ -100,15 +103,15 @@ def _matching(frame: pl.DataFrame, wanted: Filter, removed: bool) -> pl.Series:
         rows = rows.join(calls, on="row", how="semi")
     if wanted.of_edits:
         edits = columns.edits(frame)
+        made, refused = edits.filter("accepted"), edits.filter(~pl.col("accepted"))
         if wanted.granularity is not None:
-            edits = edits.filter(pl.col("granularity") == wanted.granularity)
+            made = made.filter(pl.col("granularity") == wanted.granularity)
         if wanted.reason is not None:
-            edits = edits.filter(~pl.col("accepted"), pl.col("reason") == wanted.reason)
-        rows = rows.join(edits, on="row", how="semi")
-        if wanted.edited:
-            rows = rows.join(edits.filter("accepted"), on="row", how="semi")
-        if wanted.refused:
-            rows = rows.join(edits.filter(~pl.col("accepted")), on="row", how="semi")
+            refused = refused.filter(pl.col("reason") == wanted.reason)
+        if wanted.edited or wanted.granularity is not None:
+            rows = rows.join(made, on="row", how="semi")
+        if wanted.refused or wanted.reason is not None:
+            rows = rows.join(refused, on="row", how="semi")
     return rows["row"].sort()
 
 

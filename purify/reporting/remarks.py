@@ -34,7 +34,7 @@ def _of_edits(edits: EditStats, rows: int) -> Iterator[str]:
         yield "no edit was made: every failure was refused or never corrected; `purify inspect --refused` shows why"
     if edits.state_unknown:
         yield (
-            f"{edits.state_unknown:,} edits are of tools whose state is not declared: if such a tool changes files or "
+            f"{edits.state_unknown:,} edit(s) of tools whose state is not declared: if such a tool changes files or "
             "a session, clean again with --tool-state NAME=external (or python_kernel, stateless)"
         )
 

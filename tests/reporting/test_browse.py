@@ -54,9 +54,9 @@ def found(dataset: Dataset, **wanted: object) -> list[int]:
         ({"edited": True}, [0, 1]),
         ({"refused": True}, [2, 3, 5]),
         ({"granularity": "shallow"}, [0]),
-        ({"granularity": "deep"}, [1, 2]),
+        ({"granularity": "deep"}, [1]),  # that of row 2 was refused
         ({"granularity": "deep", "edited": True}, [1]),
-        ({"granularity": "deep", "refused": True}, [2]),
+        ({"granularity": "deep", "refused": True}, []),
         ({"reason": "gate"}, [2]),
         ({"reason": "unresolved"}, [3, 5]),
         ({"error_type": "NameError"}, [0, 3]),
@@ -74,6 +74,16 @@ def found(dataset: Dataset, **wanted: object) -> list[int]:
 )
 def test_filters(purified: Dataset, wanted: dict[str, object], rows: list[int]) -> None:
     assert found(purified, **wanted) == rows
+
+
+def test_an_edit_made_and_one_refused_are_two_edits(tmp_path: Path) -> None:
+    made = [step(call("x = y", "error")), step(call("x = 1"))]
+    write_dataset(tmp_path / "raw", [trajectory(*made, step(call("z", "error")), id="a"), trajectory(*made, id="b")])
+    both = clean(tmp_path / "raw", tmp_path / "purified")
+    assert found(both, granularity="shallow") == [0, 1]
+    for wanted in ({"granularity": "shallow", "refused": True}, {"edited": True, "reason": "unresolved"}):
+        assert found(both, **wanted) == [0]
+    assert found(both, granularity="deep", refused=True) == []
 
 
 def test_raw_datasets_have_calls_but_no_edits(purified: Dataset) -> None:

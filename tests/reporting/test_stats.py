@@ -124,7 +124,7 @@ def test_left_raw_and_undeclared_state(tmp_path: Path) -> None:
     edited = stats(tmp_path / "edited")
     assert edited.edits is not None and edited.edits.state_unknown == 1
     assert edited.edits.gates == {"state": {"unknown": 1}}
-    assert [line.split(":")[0] for line in edited.warnings] == ["1 edits are of tools whose state is not declared"]
+    assert [line.split(":")[0] for line in edited.warnings] == ["1 edit(s) of tools whose state is not declared"]
     clean(tmp_path / "raw", tmp_path / "none", SaarConfig(fraction=0))
     none = stats(tmp_path / "none")
     assert none.edits is not None and none.edits.rows_mixed_in == 1 and none.edits.tokens_removed is None

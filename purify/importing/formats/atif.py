@@ -6,6 +6,9 @@ and system. Token ids (v1.3, v1.4) are used where every turn has them and each p
 Trajectories of sub-agents that are embedded (v1.7) become rows of their own, each a task of its own; `subagent_of` in
 their `extra` names the document they belong to. References to them stay with the result that holds them.
 
+An agent that lists no calls in any step may write them into its message (`<function=...>`, OpenHands without function
+calling): they are taken from there. A turn that Terminus 2 could not parse lists none either; it is a malformed call.
+
 A later version is refused: some versions added how to tell context from turns (`is_copied_context`, `llm_call_count`),
 and read as an older one, such a document would give turns that no model sampled.
 
@@ -25,7 +28,7 @@ from typing import Any
 
 from purify.errors import RejectedRecordError
 from purify.importing.base import Record, RecordContext
-from purify.importing.checks import as_list, as_object, json_text, leftover, optional_string, string
+from purify.importing.checks import as_list, as_object, json_text, leftover, number, optional_string, string
 from purify.importing.formats.atif_steps import AgentTurn, is_turn, read_between, read_turn, restored
 from purify.importing.formats.responses_ids import with_ids
 from purify.importing.record_fields import SAMPLE, record_fields, tool_definitions
@@ -92,19 +95,22 @@ def _check_version(document: Record, path: str) -> None:
 def _row(document: Record, context: RecordContext, path: str, sample: int, parent: str | None) -> Trajectory | None:
     prompt: list[Message] = []
     turns: list[AgentTurn] = []
-    for index, item in enumerate(as_list(document.get("steps"), f"{path}steps")):
+    extra = as_object(document.get("extra") or {}, f"{path}extra")
+    ours = isinstance(extra.get(CARRIED), dict)
+    steps_given = [
+        as_object(item, f"{path}steps[{i}]") for i, item in enumerate(as_list(document.get("steps"), f"{path}steps"))
+    ]
+    calls_in_text = not ours and not any(step.get("tool_calls") for step in steps_given)
+    for index, step in enumerate(steps_given):
         here = f"{path}steps[{index}]"
-        step = as_object(item, here)
         if is_turn(step, here):
-            turns.append(read_turn(step, here))
+            turns.append(read_turn(step, here, calls_in_text=calls_in_text))
         elif turns:
             turns[-1].turn.replies.extend(read_between(step, here))
         else:
             prompt += [reply.message for reply in read_between(step, here)]
     if not turns:
         return None
-    extra = as_object(document.get("extra") or {}, f"{path}extra")
-    ours = isinstance(extra.get(CARRIED), dict)
     generations = [agent.generation for agent in turns]
     if ours:
         steps, ids, notes = with_ids([_plain(agent) for agent in turns], generations)
@@ -139,8 +145,14 @@ def _fields(
     model = optional_string(agent, "model_name", f"{path}agent")
     framework = optional_string(agent, "name", f"{path}agent")
     source = fields["source"]
+    options = agent.get("extra")  # Terminus 2 tells its temperature there
+    told = number(options.get("temperature")) if isinstance(options, dict) and not ours else None
     fields["source"] = source.model_copy(
-        update={"framework": framework or source.framework, "model": model or source.model}
+        update={
+            "framework": framework or source.framework,
+            "model": model or source.model,
+            "temperature": source.temperature if told is None else told,
+        }
     )
     defined = agent.get("tool_definitions")
     if ours:
@@ -148,8 +160,8 @@ def _fields(
     elif fields["tools"] is None:
         fields["tools"] = tool_definitions(defined)
     rest = leftover(document, {*_ROOT, *_OURS} if ours else _ROOT)
-    if told := leftover(agent, (*_AGENT, "version") if ours else _AGENT):
-        rest["agent"] = told
+    if unread := leftover(agent, (*_AGENT, "version") if ours else _AGENT):
+        rest["agent"] = unread
     if fields["extra"] is not None:
         rest["extra"] = json.loads(fields["extra"])
     if parent is not None:

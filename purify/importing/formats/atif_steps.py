@@ -16,6 +16,7 @@ from purify.chat.made_ids import without_made
 from purify.errors import RejectedRecordError
 from purify.importing.checks import as_list, as_object, identifier, json_text, leftover, optional_string, string
 from purify.importing.content import read_content
+from purify.importing.formats.atif_terminal import find_call, split_screen
 from purify.importing.formats.openai_turns import read_message, read_reply
 from purify.importing.formats.responses_ids import Generation, read_generation
 from purify.importing.turns import Reply, Turn
@@ -70,8 +71,8 @@ def is_turn(step: Mapping[str, Any], path: str) -> bool:
     return source_of(step, path) == "agent" and sampled
 
 
-def read_turn(step: Mapping[str, Any], path: str) -> AgentTurn:
-    """A step of the agent's own."""
+def read_turn(step: Mapping[str, Any], path: str, *, calls_in_text: bool = False) -> AgentTurn:
+    """A step of the agent's own. `calls_in_text` says that its agent lists no calls: it parses its model's text."""
     content = read_content({"content": step.get("message")}, path)
     thinking = optional_string(step, "reasoning_content", path) or ""
     calls, unread = _read_calls(step, path)
@@ -93,6 +94,10 @@ def read_turn(step: Mapping[str, Any], path: str) -> AgentTurn:
         extra=json_text(rest, path),
         replies=_read_results(step, path),
     )
+    if calls:
+        split_screen(turn)
+    else:
+        find_call(turn, calls_in_text=calls_in_text)
     several = type(count := step.get("llm_call_count")) is int and count > 1
     generation = None if several else _generation(metrics, f"{path}.metrics")
     return AgentTurn(turn, generation, Kept.model_validate(kept or {}))

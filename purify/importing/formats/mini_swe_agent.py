@@ -26,7 +26,7 @@ from pathlib import PurePosixPath
 from purify.errors import RejectedRecordError
 from purify.importing.base import Record, RecordContext
 from purify.importing.checks import as_list, as_object, json_text, leftover, number
-from purify.importing.formats.mini_swe_agent_turns import read_conversation
+from purify.importing.formats.mini_swe_agent_turns import SUBMIT, read_conversation
 from purify.importing.turns import build_steps, tool_states
 from purify_schemas import Source, Trajectory
 from purify_schemas.names import FinishReason
@@ -57,9 +57,12 @@ class MiniSWEAgent:
             return f"trajectory_format {told}" if told.startswith(_FORMAT) else None
         if record.keys() != {"messages"}:
             return None
-        texts = [message.get("content") for message in messages if isinstance(message, dict)]
-        fenced = any(isinstance(text, str) and "```mswea_bash_command\n" in text for text in texts)
-        ran = any(isinstance(text, str) and text.startswith("<returncode>") for text in texts)
+        contents = [message.get("content") for message in messages if isinstance(message, dict)]
+        texts = [content for content in contents if isinstance(content, str)]
+        fenced = any("```mswea_bash_command\n" in text for text in texts)
+        # The first version's fence is anybody's, but what its prompt says submits a task is not.
+        fenced |= any("```bash\n" in text for text in texts) and any(mark in text for text in texts for mark in SUBMIT)
+        ran = any(text.startswith("<returncode>") for text in texts)
         return "messages with mini-swe-agent's fences and return codes" if fenced and ran else None
 
     def read(self, record: Record, context: RecordContext) -> list[Trajectory]:

@@ -4,9 +4,12 @@ A file is a header and a message a line (`sessions.py` makes one record of them)
 model that all turns name is the model; the session's own id names no task, since the same task may be tried in many
 sessions. Pi's own sessions, which the Hub shows too, keep calls in their content and are refused.
 
+llama.app keeps every answer that was asked for again: its messages name their `parent`, and each way from the first to
+a last one becomes a row. Its root is an empty message that only holds the tree, and is left out.
+
 A session that `purify export --to sts` wrote comes back as it was, up to the losses that export names.
 
-Field names: huggingface.co/docs/hub/session-traces-format.
+Field names: huggingface.co/docs/hub/session-traces-format; the tree: an export of llama.app.
 
     purify import sessions/data -o rollouts/ --format sts
 """
@@ -14,7 +17,7 @@ Field names: huggingface.co/docs/hub/session-traces-format.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -64,20 +67,56 @@ class Sts:
             reason = f"{first_problem(error)}; remove this member if the header was changed"
             raise RejectedRecordError(f"line 1.{CARRIED}: {reason}") from None
         metadata = {} if told is None else _json_member(header, "metadata") or {}
-        prompt, turns = _conversation(lines[1:], told)
-        if not turns:
+        ways = [list(range(1, len(lines)))] if told is not None else _ways(lines)
+        read = [(way, *_conversation([lines[at] for at in way], way, told)) for way in ways]
+        unanswered = [[lines[at]["message"] for at in way] for way, _, turns in read if not turns]
+        rows: list[Trajectory] = []
+        for way, prompt, turns in read:
+            if not turns:
+                continue
+            mine = [lines[at] for at in way]
+            steps = build_steps(turns, context) if told is None else [_plain(turn) for turn in turns]
+            fields = _fields(header, metadata, _model(mine), ours=told is not None)
+            if unanswered:
+                fields["extra"] = with_extra(fields["extra"], {"unanswered": unanswered}, "line 1")
+            shown = {
+                CARRIED: member,
+                "messages": [line["message"] for line in mine],
+                "trajectory_id": header.get("id"),
+                "task_id": metadata.get("task_id"),
+            }
+            states = tool_states(steps)
+            rows.append(
+                context.trajectory(
+                    record=shown, messages=prompt, steps=steps, sample=len(rows), tool_states=states, **fields
+                )
+            )
+        if not rows:
             raise RejectedRecordError("no message has the role assistant")
-        steps = build_steps(turns, context) if told is None else [_plain(turn) for turn in turns]
-        fields = _fields(header, metadata, _model(lines[1:]), ours=told is not None)
-        record = {
-            CARRIED: member,
-            "messages": [line["message"] for line in lines[1:]],
-            "trajectory_id": header.get("id"),
-            "task_id": metadata.get("task_id"),
-        }
-        return [
-            context.trajectory(record=record, messages=prompt, steps=steps, tool_states=tool_states(steps), **fields)
-        ]
+        return rows
+
+
+def _ways(lines: Sequence[Any]) -> list[list[int]]:
+    """The lines of each conversation, as positions: all of them, or, in a tree, those of each way to a leaf."""
+    told = [line.get("message") if isinstance(line, dict) else None for line in lines[1:]]
+    messages = [message if isinstance(message, dict) else {} for message in told]
+    places = {message["id"]: at for at, message in enumerate(messages, 1) if isinstance(message.get("id"), str)}
+    parents = {at: places.get(p) if isinstance(p := m.get("parent"), str) else None for at, m in enumerate(messages, 1)}
+    if not any(parents.values()) or any(parent is not None and parent >= at for at, parent in parents.items()):
+        return [list(parents)]
+    found = []
+    for leaf in sorted(parents.keys() - set(parents.values())):
+        way: list[int] = []
+        at: int | None = leaf
+        while at is not None:
+            way.append(at)
+            at = parents[at]
+        found.append([at for at in way[::-1] if not _is_root(messages[at - 1])])
+    return found
+
+
+def _is_root(message: Mapping[str, Any]) -> bool:
+    return message.get("type") == "root" and message.get("content") == "" and message.get("parent") is None
 
 
 def _json_member(header: Mapping[str, Any], name: str) -> dict[str, Any] | None:
@@ -91,14 +130,14 @@ def _json_member(header: Mapping[str, Any], name: str) -> dict[str, Any] | None:
         raise RejectedRecordError(f"line 1.{name} is not JSON; remove it if the header was changed") from None
 
 
-def _conversation(lines: list[Any], told: Carried | None) -> tuple[list[Message], list[Turn]]:
-    """The prompt, and the turns with what came back."""
+def _conversation(lines: list[Any], way: Sequence[int], told: Carried | None) -> tuple[list[Message], list[Turn]]:
+    """The prompt, and the turns with what came back. `way` are the positions of these lines in the file."""
     not_sampled = () if told is None else told.not_sampled
     real = () if told is None else {call.id for calls in told.calls for call in calls if call.id is not None}
     prompt: list[Message] = []
     turns: list[Turn] = []
     for position, item in enumerate(lines):
-        here = f"line {position + 2}"
+        here = f"line {way[position] + 1}"
         line = as_object(item, here)
         if string(line, "type", here) != "message":
             raise RejectedRecordError(f"{here}.type is {line['type']!r}, expected 'message'")

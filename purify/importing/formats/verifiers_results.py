@@ -3,22 +3,29 @@
 Tool calls are kept as JSON strings in a message's `tool_calls` (`sanitize_tool_calls`); a reward's parts and other
 metrics as `metrics` (0.1.9 and later, repeated among the record's own members), before that among those alone. Model,
 environment and sampling arguments are those of the `metadata.json` beside the file.
+
+The first versions (to 0.1.3) counted rows in `id` instead of examples in `example_id`: rollouts of one example do not
+stand together there, so their task is what was asked. Other datasets have members of these names, so `--format` must
+say what they are. An environment that adds a system prompt of its own (`RLMEnv`) repeats the end of the prompt in the
+completion; it is read once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from purify.digests import digest
 from purify.errors import RejectedRecordError
 from purify.importing.base import Record, RecordContext
 from purify.importing.checks import as_list, as_object, json_text, leftover, number, wrong
 from purify.importing.formats.responses_ids import read_generation, with_ids
-from purify.importing.formats.rollout_turns import read_chat, read_messages, telling
+from purify.importing.formats.rollout_turns import MODEL_ROLES, read_chat, read_messages, telling
+from purify.importing.formats.verifiers_samples import as_result, is_sample, of_sample
 from purify.importing.record_fields import optional_reward, reward_value, tool_definitions
 from purify.importing.turns import Turn, build_steps, tool_states
 from purify_schemas import Message, Reward, Source, Step, Trajectory
@@ -26,6 +33,9 @@ from purify_schemas.names import FinishReason
 
 METADATA = "metadata.json"
 _KEYS = frozenset({"prompt", "completion", "reward", "example_id"})
+_FIRST_KEYS = frozenset({"prompt", "completion", "reward", "id", "task"})
+_NO_TASK = "default"
+"""What `task` says in an environment that is not made of several."""
 _TOKENS = ("prompt_ids", "completion_ids", "completion_logprobs")
 
 _STOPPED: Mapping[object, FinishReason] = {
@@ -43,28 +53,41 @@ def is_result(record: Record) -> bool:
 
 def read_result(record: Record, context: RecordContext) -> Trajectory:
     """The row of one rollout."""
-    if missing := sorted(_KEYS - record.keys()):
+    sample = is_sample(record)
+    record = as_result(record) if sample else record
+    if (missing := sorted(_KEYS - record.keys())) and not record.keys() >= _FIRST_KEYS:
         raise RejectedRecordError(f"no verifiers episode, trace or result: {', '.join(missing)} missing")
-    run = _run(context)
-    prompt, turns = _chat(record)
+    run = {} if sample else _run(context)
+    prompt, turns, again = _chat(record)
+    task, names_task = _task(record, run, prompt)
     steps, ids, notes = _with_ids(build_steps(turns, context), record)
     metrics, unread = _metrics(record)
     repeated = {name for name in metrics if record.get(name) == metrics[name]}
     tools, answer = tool_definitions(record.get("tool_defs") or None), record.get("answer")
+    told = record.get("info")  # before `tool_defs` was a column, environments told their tools there
+    told = told.get("oai_tools") if isinstance(told, dict) else None
+    offered = tools or (tool_definitions(told) if isinstance(told, list) else None)
     read = _KEYS | repeated | {"metrics"}
-    read |= {key for key in ("answer", "task") if isinstance(record.get(key), str)}
+    read |= {"answer"} if isinstance(answer, str) else set()
+    read |= {"task"} if names_task else set()
     read |= {"tool_defs"} if tools is not None else set()
+    source, index = _source(run), None
+    if sample:
+        source, index, used = of_sample(record, source)
+        read |= used
     extra = telling({**leftover(record, read), "unread_metrics": unread})
+    if again:
+        notes["prompt_repeated"] = f"the completion began with the last {again} messages of the prompt"
     if ids is not None:
         extra["trajectory"] = [{**call, "tokens": leftover(call["tokens"], _TOKENS)} for call in record["trajectory"]]
     return context.trajectory(
         record=record,
         messages=prompt,
-        source=_source(run),
-        task_id=_task(record, run),
-        sample_index=None,
+        source=source,
+        task_id=task,
+        sample_index=index,
         tool_states=tool_states(steps),
-        tools=tools,
+        tools=offered,
         prompt_token_ids=ids,
         steps=steps,
         reference=answer if isinstance(answer, str) and answer else None,
@@ -75,19 +98,23 @@ def read_result(record: Record, context: RecordContext) -> Trajectory:
     )
 
 
-def _chat(record: Record) -> tuple[list[Message], list[Turn]]:
-    """Both sides are chat messages, or text where the environment knows no chat."""
+def _chat(record: Record) -> tuple[list[Message], list[Turn], int]:
+    """Both sides, which are chat messages, or text where the environment knows no chat; and what `_repeated` counts."""
     asked, given = record["prompt"], record["completion"]
-    before = (
-        [Message(role="user", content=asked)]
-        if isinstance(asked, str)
-        else read_messages(_decoded(asked, "prompt"), "prompt")
-    )
+    shown = [{"role": "user", "content": asked}] if isinstance(asked, str) else _decoded(asked, "prompt")
     items = [{"role": "assistant", "content": given}] if isinstance(given, str) else _decoded(given, "completion")
-    prompt, turns = read_chat(items, "completion")
+    repeated = _repeated(shown, items)
+    prompt, turns = read_chat(items[repeated:], "completion")
     if not turns:
         raise RejectedRecordError("completion has no assistant message")
-    return [*before, *prompt], turns
+    return [*read_messages(shown, "prompt"), *prompt], turns, repeated
+
+
+def _repeated(shown: Sequence[Mapping[str, Any]], items: Sequence[Mapping[str, Any]]) -> int:
+    """How many messages at the end of the prompt the completion begins with."""
+    asked, given = [telling(message) for message in shown], [telling(message) for message in items]
+    until = next((at for at, item in enumerate(given) if item.get("role") in MODEL_ROLES), len(given))
+    return next((n for n in range(min(len(asked), until), 0, -1) if asked[-n:] == given[:n]), 0)
 
 
 def _decoded(value: object, path: str) -> list[dict[str, Any]]:
@@ -154,7 +181,9 @@ def _metadata(path: Path, modified: int) -> Mapping[str, Any]:
         found = orjson.loads(path.read_bytes())
     except orjson.JSONDecodeError:
         return {}
-    return found if isinstance(found, dict) and found.keys() >= {"env_id", "model"} else {}
+    keys = found.keys() if isinstance(found, dict) else set()
+    # The first versions called the environment `env`.
+    return found if keys >= {"env_id", "model"} or keys >= {"env", "model", "rollouts_per_example"} else {}
 
 
 def _source(run: Mapping[str, Any]) -> Source:
@@ -169,13 +198,19 @@ def _source(run: Mapping[str, Any]) -> Source:
     )
 
 
-def _task(record: Record, run: Mapping[str, Any]) -> str:
-    """An example's position in the data of its environment."""
-    example, name = record["example_id"], record.get("task")
-    if isinstance(example, bool) or not isinstance(example, int | str):
-        raise wrong("example_id", example, "a number or a string")
-    env = name if isinstance(name, str) and name else run.get("env_id")
-    return f"{env}/{example}" if isinstance(env, str) and env else str(example)
+def _task(record: Record, run: Mapping[str, Any], prompt: Sequence[Message]) -> tuple[str, bool]:
+    """An example's position in the data of its environment, and whether `task` is what names that."""
+    name = record.get("task")
+    named = isinstance(name, str) and name not in ("", _NO_TASK)
+    env = name if named else run.get("env_id", run.get("env"))
+    if "example_id" in record:
+        example = record["example_id"]
+        if isinstance(example, bool) or not isinstance(example, int | str):
+            raise wrong("example_id", example, "a number or a string")
+    else:
+        answer = record.get("answer")
+        example = digest(*(message.model_dump() for message in prompt), answer if isinstance(answer, str) else None)
+    return (f"{env}/{example}" if isinstance(env, str) and env else str(example)), named
 
 
 def _finish(record: Record) -> FinishReason:

@@ -14,7 +14,7 @@ import orjson
 
 from purify.datasets import Dataset
 from purify.plots import histogram
-from purify.reporting.figures import EditStats, Stats
+from purify.reporting.figures import AdvantageStats, EditStats, MeanAdvantage, Stats
 from purify.reporting.page.details import REASONS
 from purify.reporting.page.measures import GroupRewards, TextCost, group_rewards, stored_text
 from purify.reporting.remarks import verdict
@@ -26,6 +26,8 @@ _IGNORABLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u3164\ufe00-\ufe0d\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
 )
 
+_WORD_ENDS = re.compile(r"(?<=[_./:-])(?=\w)|(?<=[a-z])(?=[A-Z])")
+
 LISTED = 12
 """Error types and tools that are shown at once; the others fold away."""
 
@@ -34,7 +36,8 @@ class Breakdown(NamedTuple):
     """Failed calls of one error type or tool, `before` of `total` and `after` of `kept`; null in a raw dataset."""
 
     name: str
-    link: str
+    link: str | None
+    """The address, within the page, of the trajectories with such a failed call; null where there is none."""
     before: int
     total: int
     after: int | None
@@ -47,7 +50,8 @@ def overview(dataset: Dataset, *, title: str, shown: int, policy: str, style: st
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"count": _count, "share": _share, "visible": visible, "json": _json}
+    environment.filters |= {"count": _count, "share": _share, "signed": signed, "visible": visible, "words": words}
+    environment.filters["json"] = _json
     template = environment.from_string(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
     return template.render(
         title=title,
@@ -64,6 +68,7 @@ def overview(dataset: Dataset, *, title: str, shown: int, policy: str, style: st
         groups=groups,
         similarity=_similarity(report.edits),
         means=_means(groups),
+        advantages=[] if report.advantage.missing else advantage_lines(report.advantage),
         verdict=None if report.advantage.missing else verdict(report.advantage),
     )
 
@@ -98,12 +103,31 @@ def _tools(report: Stats) -> Iterator[Breakdown]:
         if report.after is not None:
             stored = report.after.by_tool.get(name)
             after, kept = (stored.failed, stored.calls) if stored else (0, 0)
-        yield Breakdown(name, _link(tool=name), tool.failed, tool.calls, after, kept)
+        link = _link(tool=name, failed="sampled") if tool.failed else None
+        yield Breakdown(name, link, tool.failed, tool.calls, after, kept)
 
 
 def _link(**filters: str) -> str:
-    """The address, within the page, of the trajectories with such a call."""
     return f"#{urlencode({'view': 'rows', **filters})}"
+
+
+def advantage_lines(advantage: AdvantageStats) -> list[MeanAdvantage]:
+    """The means of `stats`, and that of the trajectories with a failed call that never recovered.
+
+    Those of a group add up to 0, so it is what trajectories without a failed call and recovered ones leave. Its
+    standard error cannot be known that way.
+    """
+    others = [entry for entry in advantage.means if entry.subset in ("clean", "recovered")]
+    count = advantage.trajectories - sum(entry.trajectories for entry in others)
+    total = sum(entry.mean * entry.trajectories for entry in others if entry.mean is not None)
+    never = MeanAdvantage(
+        subset="never_recovered",
+        of="with failed calls, never recovered",
+        trajectories=count,
+        mean=-total / count if count else None,
+        standard_error=None,
+    )
+    return [*advantage.means, never]
 
 
 def _cost(edits: EditStats | None, stored: TextCost) -> Iterator[tuple[str, int | None, int | None]]:
@@ -153,6 +177,17 @@ def _count(value: int | None) -> str:
 
 def _share(part: int | None, whole: int | None) -> str:
     return "–" if part is None or not whole else f"{part / whole:.1%}"
+
+
+def signed(value: float | None) -> str:
+    """With three digits, and a sign unless they are all 0."""
+    text = "–" if value is None else f"{value:+.3f}"
+    return "0.000" if text in ("+0.000", "-0.000") else text
+
+
+def words(name: str) -> list[str]:
+    """The parts of a name between which a line may end, `Key`, `Error` and `book_`, `slot`."""
+    return _WORD_ENDS.split(name)
 
 
 def _json(value: Mapping[str, Any] | object) -> str:

@@ -1,6 +1,6 @@
 // The page: its address (the hash) is its state, so that a trajectory and filters can be linked to.
 
-const FILTERS = ["edit", "granularity", "error", "tool", "reward", "left", "sort"];
+const FILTERS = ["edit", "granularity", "error", "tool", "failed", "reward", "sort"];
 const NARROW = matchMedia("(max-width: 760px)");
 const byId = (id) => document.getElementById(id);
 
@@ -46,7 +46,10 @@ const address = {
 function follow() {
   clearTimeout(address.timer);
   address.next = undefined;
+  const { view } = page.state;
   show(readState());
+  // The link that led here would take Enter for itself.
+  if (page.state.view === "rows" && view !== "rows") byId("list").focus();
 }
 
 function show(state) {
@@ -69,8 +72,7 @@ function show(state) {
 function setField(name, value) {
   const field = byId(name === "q" ? "search" : name);
   if (!field) return;
-  if (field.type === "checkbox") field.checked = value !== "";
-  else if (field.value !== value) field.value = value;
+  if (field.value !== value) field.value = value;
 }
 
 /** Filter, sort, and search what remains; the list grows while the search goes on. */
@@ -176,7 +178,8 @@ function step(by) {
   const { list, state } = page;
   list.move(list.cursor < 0 && by < 0 ? 0 : list.cursor + by);
   const position = list.positions[list.cursor];
-  if (state.row !== undefined && position !== undefined) go({ row: page.rows.row[position] });
+  if (state.row === undefined) byId("list").focus();
+  else if (position !== undefined) go({ row: page.rows.row[position] });
 }
 
 function choose(position) {
@@ -249,14 +252,18 @@ function fillFilters(rows) {
   const fill = (id, first, options) => {
     byId(id)?.append(...[["", first], ...options].map(([value, text]) => element("option", { value }, text)));
   };
-  const named = (counts) => counts.map(([value, number]) => [value, `${value} (${count(number)})`]);
+  // The number beside a choice is that of the trajectories it alone finds.
+  const named = (counts, before = "") => counts.map(([value, number]) => [value, `${before}${value} (${count(number)})`]);
+  const found = (id, value, text = value) => [value, `${text} (${count(rows.matching({ [id]: value }).length)})`];
   const edits = (position) => rows.edits[position].map((edit) => rows.tables.edits[edit]);
   const reasons = rows.counted((at) => edits(at).map(([made, , reason]) => (made ? null : reason)));
-  fill("edit", "any", [["made", "made"], ["refused", "refused"], ...reasons.map(([value, number]) => [value, `refused: ${value} (${count(number)})`]), ["none", "none"]]);
-  fill("granularity", "any", named(rows.counted((at) => edits(at).map(([, size]) => size))));
+  fill("edit", "any", [found("edit", "made"), found("edit", "refused"), ...named(reasons, "refused: "), found("edit", "none")]);
+  fill("granularity", "any", named(rows.counted((at) => edits(at).map(([made, size]) => (made ? size : null)))));
   const calls = (position) => rows.calls[position].map((call) => rows.tables.calls[call]);
   fill("error", "any", named(rows.counted((at) => calls(at).map(([, type]) => type))));
   fill("tool", "any", named(rows.counted((at) => calls(at).map(([name]) => name))));
+  const purified = byId("edit") !== null;
+  fill("failed", "any", purified ? [found("failed", "sampled", "as sampled"), found("failed", "left", "left after purifying")] : [found("failed", "sampled", "some")]);
   fill("reward", "any", named(rows.counted((at) => [rows.outcome(at)])));
   fill("sort", "dataset order", [["edits", "most edits"], ["left", "most failed calls left"], ["steps", "most steps"], ["highest", "highest reward"], ["lowest", "lowest reward"]]);
 }
@@ -296,17 +303,18 @@ async function start() {
   page.list = new List(byId("list"), page.rows, choose);
   fillFilters(page.rows);
   byId("search").addEventListener("input", (event) => go({ q: event.target.value }));
-  for (const name of FILTERS) byId(name)?.addEventListener("change", ({ target }) => go({ [name]: target.type === "checkbox" ? (target.checked ? "1" : "") : target.value }));
+  for (const name of FILTERS) byId(name)?.addEventListener("change", ({ target }) => go({ [name]: target.value }));
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
   byId("filters").addEventListener("reset", (event) => {
     event.preventDefault();
     go(Object.fromEntries(["q", ...FILTERS].map((name) => [name, ""])));
   });
+  byId("to-rows").addEventListener("click", () => byId("list").focus());
   byId("help-button").addEventListener("click", KEYS["?"]);
   addEventListener("keydown", onKey);
   addEventListener("hashchange", follow);
   addEventListener("popstate", follow);
-  follow();
+  show(readState());
   document.documentElement.dataset.ready = "true";
 }
 

@@ -25,17 +25,17 @@ class Rows {
     return { reasons: this.reasons, ...JSON.parse((await this.opened.get(number))[position % this.chunk]) };
   }
 
-  /** Positions that meet all conditions. Of calls, and of edits, one must have all that is asked of it. */
-  matching({ edit = "", granularity = "", error = "", tool = "", reward = "", left = "" }) {
-    const calls = this.tables.calls.map(([name, type, there]) => (!tool || name === tool) && (!error || type === error) && (!left || (there && type !== null)));
-    const edits = this.tables.edits.map(([made, size, reason]) => {
-      const outcome = !edit || edit === "none" || (edit === "made" ? made : edit === "refused" ? !made : !made && reason === edit);
-      return outcome && (!granularity || size === granularity);
-    });
+  /** Positions that meet all conditions. What is asked of calls, one call must have. */
+  matching({ edit = "", granularity = "", error = "", tool = "", failed = "", reward = "" }) {
+    const failure = (type, there) => type !== null && (there || failed !== "left");
+    const calls = this.tables.calls.map(([name, type, there]) => (!tool || name === tool) && (!error || type === error) && (!failed || failure(type, there)));
+    const outcomes = this.tables.edits.map(([made, , reason]) => (edit === "made" ? made : !made && (edit === "refused" || edit === reason)));
+    const sizes = this.tables.edits.map(([made, size]) => made && size === granularity);
     const found = [];
     for (let at = 0; at < this.size; at++) {
-      if ((tool || error || left) && !this.calls[at].some((call) => calls[call])) continue;
-      if (edit === "none" ? this.edits[at].length : (edit || granularity) && !this.edits[at].some((one) => edits[one])) continue;
+      if ((tool || error || failed) && !this.calls[at].some((call) => calls[call])) continue;
+      if (edit === "none" ? this.edits[at].length : edit && !this.edits[at].some((one) => outcomes[one])) continue;
+      if (granularity && !this.edits[at].some((one) => sizes[one])) continue;
       if (reward && reward !== this.outcome(at)) continue;
       found.push(at);
     }

@@ -103,6 +103,71 @@ def test_every_version_is_read(version: str) -> None:
     assert [step.reasoning.text for step in row.steps] == ["4"]
 
 
+def test_a_turn_that_terminus_could_not_parse_is_a_malformed_call() -> None:
+    refused = (
+        "Previous response had parsing errors:\nERROR: No valid JSON found in response\n\nPlease fix these issues."
+    )
+    warned = "Previous response had warnings:\nWARNINGS: - Extra text\n\nNew Terminal Output:\n"
+    record = document(
+        agent(2, "I wait.", reasoning_content="hm", observation={"results": [{"content": refused}]}),
+        agent(3, "Again.", tool_calls=run(("c1", "ls")), observation={"results": [{"content": warned}]}),
+        agent(4, "Nothing to do.", observation={"results": [{"content": warned}]}),
+    )
+    record["agent"]["extra"]["temperature"] = 0.7
+    (row,) = read(record)
+    first, second, third = row.steps
+    assert first.calls == [Call(status="malformed", error_type="unparsable_call", status_source="source:action")]
+    assert (first.reasoning.text, first.thinking_chars) == ("hmI wait.", 2)
+    assert first.observation.messages == [Message(role="tool", content=refused)]
+    assert [call.status for call in second.calls] == ["ok"] and third.calls == []
+    assert row.source.temperature == 0.7
+
+
+def test_one_screen_that_answers_several_commands() -> None:
+    typed = [("c1", "ls -la\n"), ("c2", "python3 -c 'import x'\n"), ("c3", "pwd\n")]
+    calls = [
+        {"tool_call_id": name, "function_name": "bash_command", "arguments": {"keystrokes": keys, "duration": 0.1}}
+        for name, keys in typed
+    ]
+    done = {"tool_call_id": "c4", "function_name": "mark_task_complete", "arguments": {}}
+    failed = (
+        'Traceback (most recent call last):\n  File "<string>", line 1, in <module>\n'
+        "ModuleNotFoundError: No module named 'x'"
+    )
+    echo = "root@1:/app# "
+    screen = f"{echo}ls -la\nx.py\n{echo}python3 -c 'import x'\n{failed}\n{echo}pwd\n/app\n{echo}\n"
+    shown = {"results": [{"content": screen}]}
+    (row,) = read(document(agent(2, "All.", tool_calls=[*calls, done], observation=shown)))
+    (step,) = row.steps
+    assert [(call.id, call.status, call.error_type) for call in step.calls] == [
+        ("c1", "ok", None),
+        ("c2", "error", "ModuleNotFoundError"),
+        ("c3", "ok", None),
+        ("c4", "unknown", None),
+    ]
+    assert step.observation.messages == [Message(role="tool", content=screen)]
+
+    unseen = {"results": [{"content": screen.replace("pwd", "id")}]}  # not all were echoed: nothing tells them apart
+    (row,) = read(document(agent(2, "All.", tool_calls=calls, observation=unseen)))
+    assert [call.status_source for call in row.steps[0].calls][1:] == ["no_result", "no_result"]
+    assert row.steps[0].observation.messages == [
+        Message(role="tool", content=screen.replace("pwd", "id"), call_id="c1")
+    ]
+
+
+def test_calls_in_the_text_of_an_agent_that_lists_none() -> None:
+    said = "I write.\n<function=bash>\n<parameter=command>ls</parameter>\n</function>"
+    called = agent(2, said, reasoning_content="hm", observation={"results": [{"content": "ls: not found"}]})
+    (row,) = read(document(called, agent(3, "Done.")))
+    first, last = row.steps
+    assert [(call.name, call.arguments) for call in first.calls] == [("bash", '{"command": "ls"}')]
+    assert (first.reasoning.text, first.thinking_chars) == ("hmI write.\n", 2)
+    assert first.action.text == said.removeprefix("I write.\n") and last.calls == []
+
+    (row,) = read(document(called, agent(3, "x", tool_calls=run(("c1", "ls")))))  # it lists calls: that was no call
+    assert row.steps[0].calls == [] and row.steps[0].reasoning.text == f"hm{said}"
+
+
 def test_token_ids_of_turns_that_form_one_sequence() -> None:
     turns = (
         agent(2, "a", tool_calls=run(("c1", "ls")), metrics=ids([1, 2], [3, 4], logprobs=[-0.5, -1.0])),

@@ -271,6 +271,10 @@ def test_which_records_are_recognised() -> None:
     assert OpenAIMessages().recognise(file(calls("ls"))) is None
     bare = {"messages": [says("ls", "mswea_bash_command"), user("<returncode>0</returncode>")]}
     assert importer.recognise(bare) == "messages with mini-swe-agent's fences and return codes"
+    plain = [says("ls"), user("<returncode>0</returncode>")]  # the first version's
+    told = user("To finish, issue `echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT`.")
+    assert importer.recognise({"messages": [told, *plain]}) == importer.recognise(bare)
+    assert importer.recognise({"messages": plain}) is None and OpenAIMessages().recognise({"messages": plain}) is None
     others: list[dict[str, Any]] = [
         {},
         {"messages": "x", "trajectory_format": "mini-swe-agent-1"},

@@ -53,6 +53,41 @@ def write(path: Path, *lines: object) -> Path:
     return path
 
 
+# An answer that was asked for again, as llama.app keeps it: its messages form a tree under an empty root.
+AGAIN = [
+    {**HEADER, "harness": "llama.app", "currNode": "a2"},
+    said("system", "", id="root", type="root", parent=None, children=["u"]),
+    said("user", "Why?", id="u", parent="root", children=["a1", "a2"]),
+    said("assistant", "So.", id="a1", parent="u", children=[]),
+    said("assistant", "Thus.", id="a2", parent="u", children=["v"]),
+    said("user", "And?", id="v", parent="a2", children=["b"]),
+    said("assistant", "Done.", id="b", parent="v", children=[]),
+]
+
+
+def test_each_way_through_a_tree_of_messages_is_a_row() -> None:
+    first, second = read(*AGAIN)
+    for row in (first, second):
+        assert [(message.role, message.content) for message in row.messages] == [("user", "Why?")]
+    assert [step.reasoning.text for step in first.steps] == ["So."]
+    assert [step.reasoning.text for step in second.steps] == ["Thus.", "Done."]
+    assert [message.content for message in second.steps[0].observation.messages] == ["And?"]
+    assert first.trajectory_id != second.trajectory_id and first.group_id == second.group_id
+    assert json.loads(second.extra or "") == {"id": "abc123", "name": HEADER["name"], "currNode": "a2"}
+
+    asked = said("user", "And how?", id="w", parent="a1", children=[])
+    rows = read(*AGAIN[:3], said("user", "What?", id="x", parent="root", children=[]), *AGAIN[3:])
+    assert len(rows) == 2 and [m["content"] for m in json.loads(rows[0].extra or "")["unanswered"][0]] == ["What?"]
+    assert read(*AGAIN, asked)[1].steps[0].observation.messages[0].content == "And how?"
+    with pytest.raises(RejectedRecordError, match=r"line 4.message.content is missing"):
+        read(*AGAIN[:3], {"type": "message", "message": {"role": "assistant", "id": "a1", "parent": "u"}})
+
+
+def test_parents_that_come_later_or_are_unknown_form_no_tree() -> None:
+    (row,) = read(HEADER, said("user", "Q", id="u", parent="a"), said("assistant", "A", id="a", parent="gone"))
+    assert [step.reasoning.text for step in row.steps] == ["A"] and row.messages[0].content == "Q"
+
+
 def test_a_session_is_a_row() -> None:
     assert Sts().recognise({"lines": CLOCK}) == "session of the harness my-agent"
     (row,) = read(*CLOCK)
@@ -157,5 +192,5 @@ def test_our_own_session_is_the_row_it_was() -> None:
 @settings(deadline=None, max_examples=300)
 @given(st.data())
 def test_damage_is_read_or_refused(data: st.DataObject) -> None:
-    record = data.draw(broken([{"lines": CLOCK}, {"lines": OURS}]))
+    record = data.draw(broken([{"lines": CLOCK}, {"lines": OURS}, {"lines": AGAIN}]))
     outcome(Sts(), record, RecordContext("s.jsonl", 0, load_rules("tool")))

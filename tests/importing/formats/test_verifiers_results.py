@@ -200,13 +200,95 @@ def test_a_result_is_no_chat_record() -> None:
         read(without)
 
 
+def first_version(row: int, **more: Any) -> dict[str, Any]:
+    """A rollout as verifiers 0.1.2 wrote it: `id` counts rows, not examples."""
+    asked = [{"role": "user", "content": "1 + 1?"}]
+    said = [{"role": "assistant", "content": "2"}]
+    return {"id": row, "prompt": asked, "completion": said, "task": "default", "reward": 1.0, "answer": "2"} | more
+
+
+def test_rollouts_of_the_first_versions_belong_together_by_what_was_asked() -> None:
+    first, again = read(first_version(0)), read(first_version(7, reward=0.0))
+    other = read(first_version(0, answer="3"))
+    assert first.task_id == again.task_id and first.group_id == again.group_id != other.group_id
+    assert json.loads(first.extra or "") == {"id": 0, "task": "default"}
+    assert first.reward == 1.0 and first.steps == [Step(reasoning=Segment(text="2"))]
+
+
+def test_tools_that_an_environment_told_in_its_info() -> None:
+    tool = {"type": "function", "function": {"name": "python", "parameters": {}}}
+    got = read(first_version(0, info={"oai_tools": [tool]}))
+    assert json.loads(got.tools or "") == [tool] and json.loads(got.extra or "")["info"] == {"oai_tools": [tool]}
+    assert read(first_version(0, info={"oai_tools": "x"})).tools is None
+
+
+def test_a_task_called_default_does_not_name_the_environment(tmp_path: Path) -> None:
+    context = RecordContext("results.jsonl", 0, CONTEXT.rules, root=tmp_path)
+    metadata = {"env": "sums", "model": "m", "rollouts_per_example": 3}
+    (tmp_path / "metadata.json").write_text(json.dumps(metadata))
+    (old,) = Verifiers().read(first_version(0), context)
+    assert old.source.model == "m" and old.task_id.startswith("sums/")
+    (got,) = Verifiers().read(result(task="default"), context)
+    assert got.task_id == "sums/3" and json.loads(got.extra or "")["task"] == "default"
+    (got,) = Verifiers().read(result(task="algebra"), context)
+    assert got.task_id == "algebra/3" and "task" not in json.loads(got.extra or "")
+
+
+def test_a_prompt_that_the_completion_repeats_is_read_once() -> None:
+    completion = result()["completion"]
+    asked = {"role": "user", "content": "1 + 1?", "tool_calls": None}  # padded, as their writer does
+    got = read(result(completion=[asked, *completion]))
+    assert (got.messages, got.steps) == (read(result()).messages, read(result()).steps)
+    note = "the completion began with the last 1 messages of the prompt"
+    assert json.loads(got.extra or "")["prompt_repeated"] == note
+    other = read(result(completion=[asked | {"content": "2 + 2?"}, *completion]))
+    assert [message.content for message in other.messages] == ["Be brief.", "1 + 1?", "2 + 2?"]
+
+
+def sample(**more: Any) -> dict[str, Any]:
+    """What prime-rl sends to the platform: messages and metrics as JSON texts."""
+    whole = result()
+    return {
+        "run_id": "r",
+        "step": 40,
+        "problem_id": 4,
+        "sample_id": 8,
+        "env_name": "owner/sums",
+        "task": "default",
+        "prompt": json.dumps(whole["prompt"]),
+        "completion": json.dumps(whole["completion"]),
+        "metrics": '{"correct": 1.0}',
+        "timing": '{"total": 0.5}',
+        "info": "",
+        "answer": "2",
+        "reward": 1.5,
+        "advantage": 0.25,
+    } | more
+
+
+def test_samples_of_prime_rl() -> None:
+    assert Verifiers().recognise(sample()) is not None and OpenAIMessages().recognise(sample()) is None
+    got, whole = read(sample()), read(result())
+    assert (got.messages, got.steps, got.reference) == (whole.messages, whole.steps, "2")
+    assert (got.task_id, got.sample_index, got.source.round) == ("owner/sums/4", 8, 40)
+    assert got.source.revision == "r/step_40" and got.rewards == [Reward(name="correct", value=1.0)]
+    assert json.loads(got.extra or "") == {"problem": "default", "timing": {"total": 0.5}, "advantage": 0.25}
+
+    everything = json.dumps([*result()["prompt"], *result()["completion"]])
+    later = read(sample(prompt="", completion=everything, trajectory='[{"messages": []}]', task='{"idx": 4}'))
+    assert (later.messages, later.steps, later.task_id) == (whole.messages, whole.steps, "owner/sums/4")
+    assert json.loads(later.extra or "")["branches"] == [{"messages": []}]
+    with pytest.raises(RejectedRecordError, match="completion is not JSON"):
+        read(sample(completion="["))
+
+
 BASE = result(trajectory=[tokens([1, 2], [3]), tokens([1, 2, 3, 4], [5])])
 
 
 @settings(deadline=None)
 @given(st.data())
 def test_a_damaged_record_is_read_or_rejected(data: st.DataObject) -> None:
-    outcome(Verifiers(), damaged(BASE, data), CONTEXT)
+    outcome(Verifiers(), damaged(data.draw(st.sampled_from([BASE, first_version(0), sample()])), data), CONTEXT)
 
 
 def test_a_file_from_end_to_end(tmp_path: Path) -> None:

@@ -48,7 +48,9 @@ def test_the_overview_has_the_numbers_of_stats(dataset: Dataset, html: Path, tab
     def table(region: str) -> dict[str, list[str]]:
         found = page.locator(f"[role=region][aria-label='{region}'] tbody tr").all()
         return {
-            row.locator("th").inner_text(): [cell.inner_text() for cell in row.locator("td:not(.bars)").all()]
+            row.locator("th").inner_text(): [
+                " ".join(cell.inner_text().split()) for cell in row.locator("td:not(.bars)").all()
+            ]
             for row in found
         }
 
@@ -62,7 +64,8 @@ def test_the_overview_has_the_numbers_of_stats(dataset: Dataset, html: Path, tab
     expected = {str(name): str(count) for name, count in report.edits.accepted.items()}
     expected |= {f"refused: {reason}": str(count) for reason, count in report.edits.refused.items()}
     assert outcomes == expected
-    assert table("Text removed and kept")["turns"] == ["99", "18", "81", "18.2%"]
+    turns = {name: cells[0] for name, cells in table("Text removed and kept").items()}
+    assert turns == {"sampled": "99", "removed": "18", "share removed": "18.2%", "kept": "81"}
     assert table("Mean advantages")["edited"][0] == str(report.edits.rows_edited)
     assert "γ = 0.5" in page.locator("[aria-label='Histogram of similarities'] svg").text_content()
 
@@ -74,11 +77,30 @@ def test_links_of_the_overview_filter(html: Path, tab: Tab, dataset: Dataset) ->
     status(page, f"{len(wanted)} of 32 trajectories")
     assert listed(page) == wanted
     assert page.input_value("#error") == "NameError"
+    # The 25 failed calls of python, before, are those of these trajectories; more of them call it.
+    page.click("#to-overview")
+    page.click("a:text-is('python')")
+    wanted = [at for at, row in enumerate(dataset) if any(failed == ("python", True) for failed in sampled(row))]
+    calling = browse(dataset.path, Filter(tool="python"), limit=None).matching
+    assert 0 < len(wanted) < calling
+    status(page, f"{len(wanted)} of 32 trajectories")
+    assert listed(page) == wanted[: len(listed(page))]
+    assert (page.input_value("#tool"), page.input_value("#failed"), page.input_value("#error")) == (
+        "python",
+        "sampled",
+        "",
+    )
+
+
+def sampled(row: Trajectory) -> list[tuple[str | None, bool]]:
+    """Tool and failure of every call before any edit."""
+    return [(made.name, made.failed) for part in passages(row) for _, raw in part.before for made in raw.calls]
 
 
 FILTERS: list[tuple[dict[str, str], dict[str, object]]] = [
     ({"edit": "made"}, {"edited": True}),
-    ({"edit": "made", "granularity": "deep"}, {"edited": True, "granularity": "deep"}),
+    ({"granularity": "deep"}, {"granularity": "deep"}),
+    ({"edit": "gate", "granularity": "shallow"}, {"reason": "gate", "granularity": "shallow"}),
     ({"edit": "refused"}, {"refused": True}),
     ({"edit": "gate"}, {"reason": "gate"}),
     ({"tool": "lookup"}, {"tool": "lookup"}),
@@ -103,7 +125,7 @@ def test_rewards_failures_left_and_sorting(html: Path, tab: Tab, rows: list[Traj
     page.select_option("#reward", "wrong")
     wrong = [at for at, row in enumerate(rows) if row.reward is not None and row.reward <= 0]
     status(page, f"{len(wrong)} of 32 trajectories")
-    page.check("#left")
+    page.select_option("#failed", "left")
     left = [at for at in wrong if any(call.failed for step in rows[at].steps for call in step.calls)]
     status(page, f"{len(left)} of 32 trajectories")
     assert listed(page) == left

@@ -75,7 +75,7 @@ CONDITIONS: dict[str, dict[str, dict[str, object]]] = {
         **{reason: {"refused": True, "reason": reason} for reason in REASONS},
     },
     "granularity": {size: {"granularity": size} for size in ("shallow", "deep")},
-    "left": {"1": {"failed": True}},
+    "failed": {"left": {"failed": True}},
 }
 """Filters of the page, and those of `purify inspect`."""
 
@@ -110,9 +110,9 @@ def test_every_pair_of_filters_finds_what_inspect_finds(tab: Tab, tmp_path: Path
     write_dataset(tmp_path / "raw", removed_and_left())
     cleaned = clean(tmp_path / "raw", tmp_path / "purified")
     html = write_page(cleaned.path, tmp_path / "page.html").path
-    page = tab.open(html, "#view=rows&tool=submit&left=1")
+    page = tab.open(html, "#view=rows&tool=submit&failed=left")
     status(page, "1 of 5 trajectories")
-    assert disagreements(tab, cleaned, html) == (37, [])
+    assert disagreements(tab, cleaned, html) == (39, [])
     dataset = demo(tmp_path / "shipped")
     compared, differing = disagreements(tab, dataset, write_page(dataset.path, html, overwrite=True).path)
     assert (compared > 100, differing) == (True, [])
