@@ -110,7 +110,8 @@ def restore_command(
     if raw is not None and raw.digest == dataset.manifest.digest:
         say("identical to the raw dataset it was purified from")
     elif raw is not None and (left := raw.rows - dataset.manifest.rows):
-        stage = next(below.stage for above, below in pairwise(lineage[cleaned[-1] - 1 :]) if below.rows < above.rows)
+        later = pairwise(lineage[cleaned[-1] - 1 :])
+        stage = next((below.stage for above, below in later if below.rows < above.rows), "a later stage")
         by = "publish --drop-contaminated" if stage == "publish" else stage
         warn(
             f"rows are restored, but {left:,} of the {raw.rows:,} raw row(s) are not among them: {by} left them out; "

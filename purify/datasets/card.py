@@ -33,6 +33,7 @@ def dataset_card(manifest: Manifest) -> str:
     counts = "".join(
         f"| {name.replace('_', ' ')}{before if name in _OF_THE_INPUT else ''} | {value} |\n"
         for name, value in manifest.counts.items()
+        if not name.startswith("unheeded_")  # of no use to readers: options that had nothing to act on
     )
     return _CARD.format(
         kind=f"{manifest.kind}, scored" if manifest.scored else manifest.kind,

@@ -92,6 +92,7 @@ def run_stage(
     if stage.parent is not None and out.resolve().is_relative_to(stage.parent.path.resolve()):
         raise PurifyError(f"{out}: is the input, or lies inside it; stages never edit a dataset in place")
     started = datetime.now(UTC)
+    manifest: Manifest | None = None
     try:
         with only_writer(out):
             folder = _claim(out, stage, mode)
@@ -102,9 +103,13 @@ def run_stage(
             _log(out, stage, workers, started)
     except OSError as error:
         what = os.strerror(error.errno) if error.errno else error
-        kept = "finished shards are kept, mend this (free space?) and add --resume"
-        advice = kept if (out / PARTIAL).is_dir() else "nothing was written"
-        raise PurifyError(f"{error.filename or out}: {what}; {advice}") from None
+        if manifest is not None:
+            left = "the dataset is complete, but its run log is not"
+        elif (out / PARTIAL).is_dir():
+            left = "finished shards are kept, mend this (free space?) and add --resume"
+        else:
+            left = "nothing was written"
+        raise PurifyError(f"{error.filename or out}: {what}; {left}") from None
     return manifest
 
 

@@ -106,10 +106,13 @@ class RecordContext:
         scope = self._scope(source, task)
         # A sample's number counts within the source's own task: one that the user named may span several.
         own = () if task == task_id else (task_id,)
+        part = (sample,) if sample else ()
         by_sample = task is not None and task_id is not None and sample_index is not None
         states = {name: self._state(name, state) for name, state in tool_states.items()}
         row = Trajectory(
-            trajectory_id=digest(*scope, *own, sample_index) if by_sample else digest(self.file, self.row, sample),
+            trajectory_id=digest(*scope, *own, sample_index, *part)
+            if by_sample
+            else digest(self.file, self.row, sample),
             task_id=task if task is not None else f"{self.file}#{self.row}",
             group_id=digest(*(scope if task is not None else (self.file, self.row))),
             sample_index=sample_index,
@@ -133,9 +136,10 @@ class RecordContext:
 
     def as_asked(self, record: Record, told: Trajectory) -> Trajectory:
         """The row that our own record tells of, but where the user's options say otherwise."""
-        config = self.config
-        states = [(each.name, config.tool_state.get(each.name, each.state)) for each in told.tool_state]
-        update: dict[str, Any] = {"tool_state": [ToolState(name=name, state=state) for name, state in states]}
+        config, update = self.config, dict[str, Any]()
+        if config.tool_state:
+            states = [(each.name, config.tool_state.get(each.name, each.state)) for each in told.tool_state]
+            update["tool_state"] = [ToolState(name=name, state=state) for name, state in states]
         if config.policy is not None or config.task_by is not None:
             source = told.source.model_copy(update={"revision": config.policy or told.source.revision})
             task = self._task(record, told.messages, told.task_id)

@@ -32,8 +32,12 @@ class Difflib:
     """`difflib.SequenceMatcher(None, failed, corrected).ratio()` to the last bit (autojunk on), in C++."""
 
     name = "difflib"
-    longest = 10**10
-    """Product of the two lengths up to which a pair is compared: the time grows with it (a few seconds here)."""
+    longest = 10**6
+    """Characters of a text, and `most` the product of two texts' lengths, up to which a pair is compared.
+
+    The time grows with the product: some seconds for ordinary text at the limit.
+    """
+    most = 10**10
 
     def __call__(self, pairs: Sequence[Pair]) -> Sequence[float | None]:
         known = {pair: self._ratio(*pair) for pair in dict.fromkeys(pairs)}
@@ -42,7 +46,7 @@ class Difflib:
     def _ratio(self, failed: str, corrected: str) -> float | None:
         from cydifflib import SequenceMatcher
 
-        if len(failed) * len(corrected) > self.longest:
+        if max(len(failed), len(corrected)) > self.longest or len(failed) * len(corrected) > self.most:
             return None
         return float(SequenceMatcher(None, failed, corrected).ratio())
 

@@ -30,6 +30,7 @@ def test_a_mistyped_task_field_is_told(tmp_path: Path) -> None:
     assert ended.returncode == 0
     said = "warning: no record has the field 'nosuch.field', which names a row's group; is --task-by right?"
     assert said in ended.stderr.splitlines()
+    assert "unheeded" not in (tmp_path / "out/README.md").read_text()
     lines = DEMO.read_text().splitlines()
     dump = tmp_path / "dump.jsonl"
     dump.write_text("\n".join([json.dumps({**json.loads(lines[0]), "nosuch": {"field": 1}}), *lines[1:]]))
@@ -78,3 +79,16 @@ def test_where_nothing_can_be_written_nothing_is_said_to_be_kept(tmp_path: Path)
         2,
         f"purify: {tmp_path}/file/out: Not a directory; nothing was written\n",
     )
+
+
+def test_a_run_log_that_cannot_be_written_is_told_apart_from_the_dataset(tmp_path: Path) -> None:
+    purify("import", DEMO, "-o", tmp_path / "out")
+    log = tmp_path / "out/run_log.jsonl"
+    log.unlink()
+    log.mkdir()
+    ended = purify("import", DEMO, "-o", tmp_path / "out", "--overwrite")
+    assert (ended.returncode, ended.stderr) == (
+        2,
+        f"purify: {log}: Is a directory; the dataset is complete, but its run log is not\n",
+    )
+    assert purify("verify", tmp_path / "out").returncode == 0
