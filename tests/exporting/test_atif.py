@@ -173,6 +173,38 @@ def without_losses(row: Trajectory) -> Trajectory:
     return plain(row.model_copy(update={"steps": steps} | ({} if whole else {"prompt_token_ids": None})))
 
 
+@pytest.mark.parametrize("keys", [("ls\n", "python t.py\n"), ("", "python t.py\n")])
+def test_a_screen_that_answers_several_calls_comes_back(keys: tuple[str, str]) -> None:
+    screen = "$ ls\nt.py\n$ python t.py\nTraceback (most recent call last):\nNameError: name 'x' is not defined"
+    calls = [
+        {"tool_call_id": f"c{at}", "function_name": "bash_command", "arguments": {"keystrokes": typed}}
+        for at, typed in enumerate(keys)
+    ]
+    (row,) = imported("atif", [terminal({"tool_calls": calls}, screen)])
+    assert [made.status for made in row.steps[0].calls] == ["ok" if keys[0] else "unknown", "error"]
+    assert imported("atif", exported("atif", row)[0]) == [row]
+
+
+def test_a_turn_that_the_agent_could_not_parse_comes_back() -> None:
+    (row,) = imported("atif", [terminal({}, "Previous response had parsing errors:\nERROR: No valid JSON found")])
+    assert [made.status for made in row.steps[0].calls] == ["malformed"]
+    assert imported("atif", exported("atif", row)[0]) == [row]
+
+
+def terminal(said: dict[str, Any], screen: str) -> dict[str, Any]:
+    """A document of Terminus 2 with one turn."""
+    answered = {"observation": {"results": [{"content": screen}]}}
+    return {
+        "schema_version": "ATIF-v1.6",
+        "session_id": "s",
+        "agent": {"name": "terminus-2", "version": "2.0.0", "model_name": "m"},
+        "steps": [
+            {"step_id": 1, "source": "user", "message": "Mend t.py."},
+            {"step_id": 2, "source": "agent", "message": "I look.", **said, **answered},
+        ],
+    }
+
+
 @settings(deadline=None, max_examples=100)
 @given(rows())
 def test_an_exported_row_is_valid_and_comes_back(row: Trajectory) -> None:

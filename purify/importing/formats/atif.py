@@ -7,7 +7,8 @@ Trajectories of sub-agents that are embedded (v1.7) become rows of their own, ea
 their `extra` names the document they belong to. References to them stay with the result that holds them.
 
 An agent that lists no calls in any step may write them into its message (`<function=...>`, OpenHands without function
-calling): they are taken from there. A turn that Terminus 2 could not parse lists none either; it is a malformed call.
+calling): those that were answered are taken from there. A turn that Terminus 2 could not parse lists none either; it is
+a malformed call.
 
 A later version is refused: some versions added how to tell context from turns (`is_copied_context`, `llm_call_count`),
 and read as an older one, such a document would give turns that no model sampled.

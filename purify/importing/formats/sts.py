@@ -4,12 +4,12 @@ A file is a header and a message a line (`sessions.py` makes one record of them)
 model that all turns name is the model; the session's own id names no task, since the same task may be tried in many
 sessions. Pi's own sessions, which the Hub shows too, keep calls in their content and are refused.
 
-llama.app keeps every answer that was asked for again: its messages name their `parent`, and each way from the first to
-a last one becomes a row. Its root is an empty message that only holds the tree, and is left out.
+llama.app keeps every answer that was asked for again: each way through the tree of its messages becomes a row
+(`sts_tree.py`). Ways without an answer are kept in the first row's `extra`.
 
 A session that `purify export --to sts` wrote comes back as it was, up to the losses that export names.
 
-Field names: huggingface.co/docs/hub/session-traces-format; the tree: an export of llama.app.
+Field names: huggingface.co/docs/hub/session-traces-format.
 
     purify import sessions/data -o rollouts/ --format sts
 """
@@ -28,6 +28,7 @@ from purify.importing.base import Record, RecordContext
 from purify.importing.checks import as_list, as_object, identifier, json_text, leftover, optional_string, string
 from purify.importing.formats.openai_turns import read_reply
 from purify.importing.formats.rollout_turns import with_extra
+from purify.importing.formats.sts_tree import ways_through
 from purify.importing.record_fields import record_fields
 from purify.importing.sessions import is_header
 from purify.importing.turns import Reply, Turn, build_steps, tool_states
@@ -67,18 +68,17 @@ class Sts:
             reason = f"{first_problem(error)}; remove this member if the header was changed"
             raise RejectedRecordError(f"line 1.{CARRIED}: {reason}") from None
         metadata = {} if told is None else _json_member(header, "metadata") or {}
-        ways = [list(range(1, len(lines)))] if told is not None else _ways(lines)
-        read = [(way, *_conversation([lines[at] for at in way], way, told)) for way in ways]
-        unanswered = [[lines[at]["message"] for at in way] for way, _, turns in read if not turns]
+        ways = [list(range(1, len(lines)))] if told is not None else ways_through(lines)
+        unanswered: list[list[Any]] = []
         rows: list[Trajectory] = []
-        for way, prompt, turns in read:
-            if not turns:
-                continue
+        for way in ways:
             mine = [lines[at] for at in way]
+            prompt, turns = _conversation(mine, way, told)
+            if not turns:
+                unanswered.append([line["message"] for line in mine])
+                continue
             steps = build_steps(turns, context) if told is None else [_plain(turn) for turn in turns]
             fields = _fields(header, metadata, _model(mine), ours=told is not None)
-            if unanswered:
-                fields["extra"] = with_extra(fields["extra"], {"unanswered": unanswered}, "line 1")
             shown = {
                 CARRIED: member,
                 "messages": [line["message"] for line in mine],
@@ -93,30 +93,8 @@ class Sts:
             )
         if not rows:
             raise RejectedRecordError("no message has the role assistant")
-        return rows
-
-
-def _ways(lines: Sequence[Any]) -> list[list[int]]:
-    """The lines of each conversation, as positions: all of them, or, in a tree, those of each way to a leaf."""
-    told = [line.get("message") if isinstance(line, dict) else None for line in lines[1:]]
-    messages = [message if isinstance(message, dict) else {} for message in told]
-    places = {message["id"]: at for at, message in enumerate(messages, 1) if isinstance(message.get("id"), str)}
-    parents = {at: places.get(p) if isinstance(p := m.get("parent"), str) else None for at, m in enumerate(messages, 1)}
-    if not any(parents.values()) or any(parent is not None and parent >= at for at, parent in parents.items()):
-        return [list(parents)]
-    found = []
-    for leaf in sorted(parents.keys() - set(parents.values())):
-        way: list[int] = []
-        at: int | None = leaf
-        while at is not None:
-            way.append(at)
-            at = parents[at]
-        found.append([at for at in way[::-1] if not _is_root(messages[at - 1])])
-    return found
-
-
-def _is_root(message: Mapping[str, Any]) -> bool:
-    return message.get("type") == "root" and message.get("content") == "" and message.get("parent") is None
+        extra = with_extra(rows[0].extra, {"unanswered": unanswered}, "line 1")
+        return [rows[0].model_copy(update={"extra": extra}), *rows[1:]]
 
 
 def _json_member(header: Mapping[str, Any], name: str) -> dict[str, Any] | None:

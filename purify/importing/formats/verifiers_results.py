@@ -53,11 +53,11 @@ def is_result(record: Record) -> bool:
 
 def read_result(record: Record, context: RecordContext) -> Trajectory:
     """The row of one rollout."""
-    sample = is_sample(record)
-    record = as_result(record) if sample else record
+    run = _run(record, context)
+    source, index, used = _where(record, run)
+    record = as_result(record) if is_sample(record) else record
     if (missing := sorted(_KEYS - record.keys())) and not record.keys() >= _FIRST_KEYS:
         raise RejectedRecordError(f"no verifiers episode, trace or result: {', '.join(missing)} missing")
-    run = {} if sample else _run(context)
     prompt, turns, again = _chat(record)
     task, names_task = _task(record, run, prompt)
     steps, ids, notes = _with_ids(build_steps(turns, context), record)
@@ -67,14 +67,10 @@ def read_result(record: Record, context: RecordContext) -> Trajectory:
     told = record.get("info")  # before `tool_defs` was a column, environments told their tools there
     told = told.get("oai_tools") if isinstance(told, dict) else None
     offered = tools or (tool_definitions(told) if isinstance(told, list) else None)
-    read = _KEYS | repeated | {"metrics"}
+    read = _KEYS | repeated | used | {"metrics"}
     read |= {"answer"} if isinstance(answer, str) else set()
     read |= {"task"} if names_task else set()
     read |= {"tool_defs"} if tools is not None else set()
-    source, index = _source(run), None
-    if sample:
-        source, index, used = of_sample(record, source)
-        read |= used
     extra = telling({**leftover(record, read), "unread_metrics": unread})
     if again:
         notes["prompt_repeated"] = f"the completion began with the last {again} messages of the prompt"
@@ -155,15 +151,15 @@ def _metrics(record: Record) -> tuple[dict[str, float], dict[str, Any]]:
     if "metrics" in record:
         members = as_object(record["metrics"] or {}, "metrics")
     else:
-        others = leftover(record, _KEYS | {"answer", "task"})
+        others = leftover(record, _KEYS | _FIRST_KEYS | {"answer"})
         members = {k: v for k, v in others.items() if isinstance(v, float) and not k.endswith("_ms")}
     numbers = {name: found for name, member in members.items() if (found := reward_value(member)) is not None}
     return numbers, leftover(members, numbers)
 
 
-def _run(context: RecordContext) -> Mapping[str, Any]:
-    """What the run's metadata says; empty where there is none."""
-    if context.root is None:
+def _run(record: Record, context: RecordContext) -> Mapping[str, Any]:
+    """What the run's metadata says; empty where there is none, as for a sample."""
+    if context.root is None or is_sample(record):
         return {}
     return metadata_beside(context.root / context.file)
 
@@ -196,6 +192,14 @@ def _source(run: Mapping[str, Any]) -> Source:
         temperature=number(sampling.get("temperature")),
         sampling=json_text(leftover(sampling, ("temperature",)), "metadata.json: sampling_args"),
     )
+
+
+def _where(record: Record, run: Mapping[str, Any]) -> tuple[Source, int | None, set[str]]:
+    """Where a rollout is from, its number in its task, and the members that tell so.
+
+    A sample tells all three itself; results are not numbered, and the run's metadata tell where they are from.
+    """
+    return of_sample(record, _source(run)) if is_sample(record) else (_source(run), None, set())
 
 
 def _task(record: Record, run: Mapping[str, Any], prompt: Sequence[Message]) -> tuple[str, bool]:

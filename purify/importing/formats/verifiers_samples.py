@@ -22,6 +22,9 @@ from purify_schemas import Source
 _KEYS = frozenset({"prompt", "completion", "reward", "problem_id", "sample_id", "env_name"})
 _JSON = ("prompt", "completion", "trajectory", "metrics", "timing", "info")
 _LISTS = ("prompt", "completion")
+_NEEDED = (*_LISTS, "metrics")
+_RENAMED = {"task": "problem", "trajectory": "branches", "example_id": "example"}
+"""Members that mean something else in a result: here `task` may be the task's own JSON, `trajectory` has messages."""
 
 
 def is_sample(record: Record) -> bool:
@@ -30,8 +33,11 @@ def is_sample(record: Record) -> bool:
 
 
 def as_result(record: Record) -> dict[str, Any]:
-    """The sample as `vf-eval` would write it. Raises `RejectedRecordError` where a text is not JSON."""
-    result = {**record, "example_id": record["problem_id"], "task": record["env_name"]}
+    """The sample as `vf-eval` would write it.
+
+    Raises `RejectedRecordError` where messages or metrics are not JSON; other text that is none stays text.
+    """
+    result = dict(record)
     for name in _JSON:
         text = record.get(name)
         if not isinstance(text, str):
@@ -39,17 +45,21 @@ def as_result(record: Record) -> dict[str, Any]:
         try:
             result[name] = orjson.loads(text) if text else [] if name in _LISTS else None
         except orjson.JSONDecodeError:
-            raise RejectedRecordError(f"{name} is not JSON") from None
-    if record.get("task") is not None:
-        result["problem"] = record["task"]  # later the task's own JSON, which must not name the environment
-    # The messages of its branches; the last is the completion. Elsewhere this column holds token ids.
-    result["branches"] = result.pop("trajectory", None)
-    return result
+            if name in _NEEDED:
+                raise RejectedRecordError(f"{name} is not JSON") from None
+    for name, other in _RENAMED.items():
+        if (value := result.pop(name, None)) is None:
+            continue
+        free = other
+        while free in result:  # a member that the record has itself
+            free += "_"
+        result[free] = value
+    return {**result, "example_id": record["problem_id"], "task": record["env_name"]}
 
 
-def of_sample(result: Record, source: Source) -> tuple[Source, int | None, set[str]]:
+def of_sample(record: Record, source: Source) -> tuple[Source, int | None, set[str]]:
     """Where a sample is from, its number, and the members that tell so. Its step and run are the policy's revision."""
-    step, run, index = result.get("step"), result.get("run_id"), result["sample_id"]
+    step, run, index = record.get("step"), record.get("run_id"), record["sample_id"]
     used = {"problem_id", "env_name"}
     if type(step) is int and 0 <= step < 2**31:
         used.add("step")

@@ -29,6 +29,14 @@ def run(*calls: tuple[str, str]) -> list[dict[str, Any]]:
     return [{"tool_call_id": name, "function_name": "bash", "arguments": {"command": line}} for name, line in calls]
 
 
+def keyed(*calls: tuple[str, str]) -> list[dict[str, Any]]:
+    """Calls of Terminus 2."""
+    return [
+        {"tool_call_id": name, "function_name": "bash_command", "arguments": {"keystrokes": keys, "duration": 0.1}}
+        for name, keys in calls
+    ]
+
+
 def document(*steps: dict[str, Any], version: str = "1.6", **more: Any) -> dict[str, Any]:
     given = {"step_id": 1, "source": "user", "message": "Create hello.txt."}
     return {
@@ -125,10 +133,7 @@ def test_a_turn_that_terminus_could_not_parse_is_a_malformed_call() -> None:
 
 def test_one_screen_that_answers_several_commands() -> None:
     typed = [("c1", "ls -la\n"), ("c2", "python3 -c 'import x'\n"), ("c3", "pwd\n")]
-    calls = [
-        {"tool_call_id": name, "function_name": "bash_command", "arguments": {"keystrokes": keys, "duration": 0.1}}
-        for name, keys in typed
-    ]
+    calls = keyed(*typed)
     done = {"tool_call_id": "c4", "function_name": "mark_task_complete", "arguments": {}}
     failed = (
         'Traceback (most recent call last):\n  File "<string>", line 1, in <module>\n'
@@ -155,6 +160,54 @@ def test_one_screen_that_answers_several_commands() -> None:
     ]
 
 
+FAILED = "Traceback (most recent call last):\nNameError: name 'x' is not defined"
+
+
+@pytest.mark.parametrize(
+    ("typed", "screen"),
+    [
+        # A full screen that still shows the run before the mend.
+        (
+            ("python t.py\n", "ls\n"),
+            f"$ python t.py\n{FAILED}\n$ sed -i s/x/1/ t.py\n$ python t.py\nok\n$ ls\nt.py\n$ ",
+        ),
+        # A file that quotes a terminal.
+        (("cat notes\n", "make\n"), f"$ cat notes\n$ make\n{FAILED}\n$ make\nok\n$ "),
+        # Echoes in another order than typed.
+        (("make\n", "ls\n"), f"$ ls\nt.py\n$ make\n{FAILED}\n$ "),
+    ],
+)
+def test_a_screen_that_leaves_a_doubt_is_not_cut(typed: tuple[str, str], screen: str) -> None:
+    calls = keyed(("c1", typed[0]), ("c2", typed[1]))
+    (row,) = read(document(agent(2, "Both.", tool_calls=calls, observation={"results": [{"content": screen}]})))
+    (step,) = row.steps
+    assert [(call.status, call.status_source) for call in step.calls][1] == ("unknown", "no_result")
+    assert step.observation.messages == [Message(role="tool", content=screen, call_id="c1")]
+
+
+def test_commands_that_begin_alike_are_told_apart() -> None:
+    screen = f"$ python t.py\nok\n$ python t.py -x\n{FAILED}\n$ python t.py\nok\n$ "
+    calls = keyed(("c1", "python t.py\n"), ("c2", "python t.py -x\n"), ("c3", "python t.py\n"))
+    (row,) = read(document(agent(2, "All.", tool_calls=calls, observation={"results": [{"content": screen}]})))
+    assert [call.status for call in row.steps[0].calls] == ["ok", "error", "ok"]
+
+
+def test_a_wait_does_not_take_the_screen_of_the_one_command() -> None:
+    calls = keyed(("c1", ""), ("c2", "python t.py\n"))
+    screen = f"$ python t.py\n{FAILED}"
+    (row,) = read(document(agent(2, "Now.", tool_calls=calls, observation={"results": [{"content": screen}]})))
+    (step,) = row.steps
+    assert [(call.id, call.status, call.error_type) for call in step.calls] == [
+        ("c1", "unknown", None),
+        ("c2", "error", "NameError"),
+    ]
+    assert step.observation.messages == [Message(role="tool", content=screen, call_id="c2")]
+
+    refused = {"results": [{"content": "wrong", "extra": {"is_error": True}}]}  # the source's own verdict, too
+    (row,) = read(document(agent(2, "Now.", tool_calls=calls, observation=refused)))
+    assert [call.status_source for call in row.steps[0].calls] == ["no_result", "source:is_error"]
+
+
 def test_calls_in_the_text_of_an_agent_that_lists_none() -> None:
     said = "I write.\n<function=bash>\n<parameter=command>ls</parameter>\n</function>"
     called = agent(2, said, reasoning_content="hm", observation={"results": [{"content": "ls: not found"}]})
@@ -166,6 +219,26 @@ def test_calls_in_the_text_of_an_agent_that_lists_none() -> None:
 
     (row,) = read(document(called, agent(3, "x", tool_calls=run(("c1", "ls")))))  # it lists calls: that was no call
     assert row.steps[0].calls == [] and row.steps[0].reasoning.text == f"hm{said}"
+
+
+@pytest.mark.parametrize("answer", [{}, {"observation": {"results": [{"content": "ls: not found"}]}}])
+def test_prose_about_calls_is_no_call(answer: dict[str, Any]) -> None:
+    said = "You write `<function=ls>` to call it. Thanks."
+    (row,) = read(document(agent(2, said, **answer)))
+    (step,) = row.steps
+    assert (step.calls, step.reasoning.text, step.action.text) == ([], said, None)
+
+
+def test_only_a_call_that_was_answered_is_taken_from_text() -> None:
+    called = "<function=bash>\n<parameter=command>ls</parameter>\n</function>"
+    said = f"<think>Not </think>As `<function=ls>`:\n{called}"
+    answer = {"observation": {"results": [{"content": "t.py"}]}}
+    (row,) = read(document(agent(2, said, **answer), agent(3, said)))
+    first, last = row.steps
+    assert [(call.name, call.status) for call in first.calls] == [("bash", "ok")]
+    assert (first.reasoning.text, first.action.text) == (said.removesuffix(called), called)
+    assert first.thinking_chars == len("<think>Not </think>")
+    assert (last.calls, last.reasoning.text, last.action.text) == ([], said, None)
 
 
 def test_token_ids_of_turns_that_form_one_sequence() -> None:

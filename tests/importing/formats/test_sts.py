@@ -15,11 +15,13 @@ from purify.failures import load_rules
 from purify.importing import ImportConfig, import_dump
 from purify.importing.base import RecordContext
 from purify.importing.formats.sts import Sts
+from purify.importing.formats.sts_tree import MOST, ways_through
 from purify.importing.records import plan_units, read_segment
 from purify.importing.stage import rejection_reasons
 from purify_schemas import Call, Message, Observation, Segment, Step, Trajectory
 from purify_schemas.carried import conversation_digest
 from tests.importing.damage import broken, outcome
+from tests.importing.hostile import survives
 
 HEADER = {"type": "session", "harness": "my-agent", "id": "abc123", "name": "what time is it"}
 
@@ -78,6 +80,7 @@ def test_each_way_through_a_tree_of_messages_is_a_row() -> None:
     asked = said("user", "And how?", id="w", parent="a1", children=[])
     rows = read(*AGAIN[:3], said("user", "What?", id="x", parent="root", children=[]), *AGAIN[3:])
     assert len(rows) == 2 and [m["content"] for m in json.loads(rows[0].extra or "")["unanswered"][0]] == ["What?"]
+    assert rows[1].extra == second.extra  # told once
     assert read(*AGAIN, asked)[1].steps[0].observation.messages[0].content == "And how?"
     with pytest.raises(RejectedRecordError, match=r"line 4.message.content is missing"):
         read(*AGAIN[:3], {"type": "message", "message": {"role": "assistant", "id": "a1", "parent": "u"}})
@@ -86,6 +89,42 @@ def test_each_way_through_a_tree_of_messages_is_a_row() -> None:
 def test_parents_that_come_later_or_are_unknown_form_no_tree() -> None:
     (row,) = read(HEADER, said("user", "Q", id="u", parent="a"), said("assistant", "A", id="a", parent="gone"))
     assert [step.reasoning.text for step in row.steps] == ["A"] and row.messages[0].content == "Q"
+
+
+def test_a_stray_parent_makes_no_tree() -> None:
+    called = {"id": "t1", "function": {"name": "get_time", "arguments": "{}"}}
+    (row,) = read(
+        HEADER,
+        said("user", "Q", id="m1"),
+        said("assistant", "", id="m2", toolCalls=[called]),
+        said("tool", "noon", toolCallId="t1"),
+        said("user", "And?", id="m3", parent="m2"),
+        said("assistant", "A", id="m4"),
+    )
+    assert [message.content for message in row.messages] == ["Q"]
+    assert [step.reasoning.text for step in row.steps] == ["", "A"]
+    assert [message.content for message in row.steps[0].observation.messages] == ["noon", "And?"]
+
+
+def test_a_tree_whose_ways_are_too_long_is_refused_before_they_are_built() -> None:
+    chain = [said("user", "Q", id=f"m{at}", parent=f"m{at - 1}") for at in range(2000)]
+    answers = [said("assistant", "A", id=f"a{at}", parent="m1999") for at in range(2000)]
+    reason = "the 2,000 ways through its tree have too many messages: 4,002,000, at most 100,000 are read; remove"
+
+    def refused(_: str) -> None:
+        with pytest.raises(RejectedRecordError, match=reason):
+            read(HEADER, *chain, *answers)
+
+    assert survives(refused, "x")
+    assert [len(row.messages) for row in read(HEADER, *chain, *answers[:2])] == [2000, 2000]
+
+
+def test_one_long_way_repeats_nothing() -> None:
+    chain = [said("user", "Q", id=f"m{at}", parent=f"m{at - 1}") for at in range(MOST)]
+    assert [len(way) for way in ways_through([HEADER, *chain])] == [MOST]
+    more = said("user", "Q", id="leaf", parent=f"m{MOST - 2}")
+    with pytest.raises(RejectedRecordError, match="the 2 ways through its tree have too many messages: 200,000,"):
+        ways_through([HEADER, *chain, more])
 
 
 def test_a_session_is_a_row() -> None:

@@ -215,6 +215,12 @@ def test_rollouts_of_the_first_versions_belong_together_by_what_was_asked() -> N
     assert first.reward == 1.0 and first.steps == [Step(reasoning=Segment(text="2"))]
 
 
+def test_a_row_number_of_the_first_versions_is_no_metric() -> None:
+    got = read(first_version(0, id=7.0, right=0.5))
+    assert got.rewards == [Reward(name="right", value=0.5)]
+    assert json.loads(got.extra or "") == {"id": 7.0, "task": "default"}
+
+
 def test_tools_that_an_environment_told_in_its_info() -> None:
     tool = {"type": "function", "function": {"name": "python", "parameters": {}}}
     got = read(first_version(0, info={"oai_tools": [tool]}))
@@ -280,6 +286,29 @@ def test_samples_of_prime_rl() -> None:
     assert json.loads(later.extra or "")["branches"] == [{"messages": []}]
     with pytest.raises(RejectedRecordError, match="completion is not JSON"):
         read(sample(completion="["))
+
+
+def test_members_that_a_sample_has_itself_are_kept() -> None:
+    own = {"problem": "1 + 1?", "branches": 2, "example": "e", "example_id": 9}
+    got = read(sample(trajectory='[{"messages": []}]', **own))
+    assert got.task_id == "owner/sums/4"
+    told = {"problem": "1 + 1?", "problem_": "default", "branches": 2, "branches_": [{"messages": []}]}
+    extra = json.loads(got.extra or "")
+    assert extra == told | {"example": "e", "example_": 9, "timing": {"total": 0.5}, "advantage": 0.25}
+    assert json.loads(read(sample(branches=2)).extra or "")["branches"] == 2
+
+
+@pytest.mark.parametrize(("member", "kept_as"), [("info", "info"), ("timing", "timing"), ("trajectory", "branches")])
+def test_text_that_is_no_json_stays_text_where_the_rollout_does_not_need_it(member: str, kept_as: str) -> None:
+    got, whole = read(sample(**{member: "[not"})), read(sample())
+    assert (got.messages, got.steps, got.rewards) == (whole.messages, whole.steps, whole.rewards)
+    assert json.loads(got.extra or "")[kept_as] == "[not"
+
+
+@pytest.mark.parametrize("member", ["prompt", "completion", "metrics"])
+def test_text_that_is_no_json_is_refused_where_it_is_needed(member: str) -> None:
+    with pytest.raises(RejectedRecordError, match=f"^{member} is not JSON$"):
+        read(sample(**{member: "[not"}))
 
 
 BASE = result(trajectory=[tokens([1, 2], [3]), tokens([1, 2, 3, 4], [5])])
