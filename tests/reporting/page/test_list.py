@@ -101,6 +101,9 @@ def test_a_cut_list_says_so(html: Path, tab: Tab, tmp_path: Path) -> None:
     page.click("#to-rows")
     status(page, "10 trajectories")
     assert page.locator("text=This page lists 10 of 32 trajectories, edited ones first.").is_visible()
+
+
+def test_a_whole_list_does_not_say_how_much_of_the_dataset_it_is(html: Path, tab: Tab) -> None:
     page = tab.open(html)
     assert page.locator("#to-rows").inner_text() == "Trajectories"
     assert page.locator("text=This page lists").count() == 0
