@@ -33,7 +33,7 @@ OTHERS = ("all", "winners", "masked")
 FALLING = ("tool_error_rate",)
 """Figures of which less is better."""
 CRITERION = "correct_without_failed_call"
-"""By which learning rates are chosen."""
+"""By which learning rates are to be chosen."""
 SHOWN = {name: arm.shown for name, arm in {**arms.CORE, **arms.MORE}.items()}
 
 
@@ -213,20 +213,32 @@ class Tables:
 
     def best_rate(self, algorithm: str) -> float:
         """The rate after which raw has most correct trajectories without a failed call, on the seeds of choices."""
-        means = {rate: mean_of(self._tried(algorithm, rate, CRITERION)) for rate in arms.CHOICES[algorithm]}
+        means = {rate: self._mean_tried(algorithm, rate, CRITERION) for rate in arms.CHOICES[algorithm]}
         return max(means, key=lambda rate: mean.value if (mean := means[rate]) else -1.0)
 
-    def _tried(self, algorithm: str, rate: float, figure: str) -> list[float]:
-        tried = self.choices.filter(pl.col("algorithm") == algorithm, pl.col("learning_rate") == rate)
-        return list(analysis.last(tried, figure).values())
+    def better_rates(self) -> Iterator[str]:
+        """Where raw would do better by the criterion with another rate than the one that is used, and by how much."""
+        for algorithm in arms.CHOICES:
+            used, best = arms.learning_rate(algorithm), self.best_rate(algorithm)
+            if best != used:
+                own, other = (self._tried(algorithm, rate, CRITERION) for rate in (best, used))
+                more = _points(mean_of(analysis.paired(own, other)))
+                yield f"{ALGORITHMS[algorithm]}: {best:g} instead of {used:g}, {more} points of {FIGURES[CRITERION]}"
 
-    def chosen(self) -> str:
-        """What the learning rates were chosen by."""
+    def _tried(self, algorithm: str, rate: float, figure: str) -> dict[int, float]:
+        tried = self.choices.filter(pl.col("algorithm") == algorithm, pl.col("learning_rate") == rate)
+        return analysis.last(tried, figure)
+
+    def _mean_tried(self, algorithm: str, rate: float, figure: str) -> Mean | None:
+        return mean_of(self._tried(algorithm, rate, figure).values())
+
+    def tried(self) -> str:
+        """The raw arm of design C by learning rate."""
         rows = []
         for algorithm, rates in arms.CHOICES.items():
             for rate in rates:
-                means = [mean_of(self._tried(algorithm, rate, figure)) for figure in FIGURES]
-                mark = " (chosen)" if rate == arms.learning_rate(algorithm) else ""
+                means = [self._mean_tried(algorithm, rate, figure) for figure in FIGURES]
+                mark = " (used)" if rate == arms.learning_rate(algorithm) else ""
                 rows.append([ALGORITHMS[algorithm], f"{rate:g}{mark}", *map(_share, means)])
         return _table(["", "learning rate", *FIGURES.values()], rows)
 
