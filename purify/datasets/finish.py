@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from purify.datasets.card import dataset_card
 from purify.datasets.dataset import MANIFEST, PARTIAL
-from purify.datasets.parquet import WRITER_OPTIONS, library_versions
+from purify.datasets.parquet import WRITER_OPTIONS, library_versions, shard_names
 from purify.datasets.sink import ShardResult, sync, write_atomically
 from purify.digests import file_sha256
 from purify.errors import PurifyError
@@ -93,8 +93,8 @@ def _place_shards(stage: Stage, results: Sequence[ShardResult], out: Path, folde
     (out / "data").mkdir(exist_ok=True)
     kept = [(index, result) for index, result in enumerate(results) if result.rows]
     shards = []
-    for number, (index, result) in enumerate(kept):
-        name = f"data/train-{number:05d}-of-{len(kept):05d}.parquet"
+    for stem, (index, result) in zip(shard_names(len(kept)), kept, strict=True):
+        name = f"data/{stem}.parquet"
         written = folder / f"{index:05d}.parquet"
         if written.exists():
             written.replace(out / name)

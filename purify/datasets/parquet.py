@@ -21,6 +21,16 @@ ROW_GROUP_BYTES = 128 * 2**20
 WRITER_OPTIONS: dict[str, Any] = {"compression": "zstd", "compression_level": 3, "store_schema": True}
 
 
+def shard_names(count: int) -> list[str]:
+    """`train-00000-of-00002` and so on, without a suffix.
+
+    All numbers are as wide as the count, so that names sort in this order. `load_dataset` needs that, too: it takes
+    files with five digits for all there are, and passes over wider ones beside them.
+    """
+    width = max(5, len(str(count)))
+    return [f"train-{number:0{width}d}-of-{count:0{width}d}" for number in range(count)]
+
+
 def library_versions() -> dict[str, str]:
     """The libraries that decide the bytes of a shard."""
     from importlib.metadata import version

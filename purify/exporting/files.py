@@ -13,7 +13,7 @@ from typing import Protocol, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from purify.datasets.parquet import WRITER_OPTIONS
+from purify.datasets.parquet import WRITER_OPTIONS, shard_names
 from purify.datasets.sink import sync
 from purify.digests import file_sha256
 from purify.exporting.base import Layout, RowData, json_leaf, to_arrow
@@ -27,13 +27,8 @@ FOLDER_FILES = 9_000
 
 
 def data_names(count: int, folder_files: int = FOLDER_FILES) -> list[str]:
-    """The final names of so many files, in order and without their suffix: in folders where one would hold too many.
-
-    All numbers are as wide as the count, so that names sort in this order. `load_dataset` needs that, too: it takes
-    files with five digits for all there are, and passes over wider ones beside them.
-    """
-    width = max(5, len(str(count)))
-    names = [f"train-{number:0{width}d}-of-{count:0{width}d}" for number in range(count)]
+    """The final names of so many files, in order and without their suffix: in folders where one would hold too many."""
+    names = shard_names(count)
     if count <= folder_files:
         return [f"data/{name}" for name in names]
     return [f"data/{number // folder_files:05d}/{name}" for number, name in enumerate(names)]

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from purify.datasets import Dataset, ShardSink
 from purify.datasets.dataset import MANIFEST
-from purify.datasets.parquet import row_groups
+from purify.datasets.parquet import row_groups, shard_names
 from purify.digests import file_sha256
 from purify.errors import PurifyError
 from purify.publishing.report import Audit
@@ -137,8 +137,8 @@ def rewrite_shards(dataset: Dataset, folder: Path, schema: pa.Schema, without: s
         if sink.rows or (index + 1 == len(dataset.manifest.shards) and not written):
             written.append((scratch / f"{index:05d}.parquet", sink.rows))
     shards = []
-    for number, (path, rows) in enumerate(written):
-        name = f"data/train-{number:05d}-of-{len(written):05d}.parquet"
+    for stem, (path, rows) in zip(shard_names(len(written)), written, strict=True):
+        name = f"data/{stem}.parquet"
         path.rename(folder / name)
         size = (folder / name).stat().st_size
         shards.append(Shard(path=name, rows=rows, bytes=size, sha256=file_sha256(folder / name)))
